@@ -1,0 +1,1 @@
+//! Peers and their sessions: datagrams in and out through the Session seam.

@@ -1,0 +1,1 @@
+//! Names: resource patterns, proxy addresses and the stub's answers.

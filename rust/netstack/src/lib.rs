@@ -1,0 +1,1 @@
+//! Userspace TCP for DNS, sans-I/O.

@@ -1,0 +1,1 @@
+//! Bytes of packets: checked views, trains, rewriting with incremental checksums, ICMP errors.

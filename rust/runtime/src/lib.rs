@@ -1,0 +1,1 @@
+//! File descriptors, threads and the clock: TUN devices, sockets, the event loop.

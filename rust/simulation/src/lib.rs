@@ -1,0 +1,1 @@
+//! A Client and a Gateway in virtual time, with reference models.
