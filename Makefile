@@ -1,0 +1,97 @@
+# The only command surface; .ci/run calls the same targets. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+# A clippy.toml in a crate would replace the root's; this pins the one that counts.
+export CLIPPY_CONF_DIR := $(CURDIR)
+export PYTHONHASHSEED := 0
+
+VENV := $(CURDIR)/.venv
+BIN := $(VENV)/bin
+DEMO_VENV := $(CARGO_TARGET_DIR)/demo-venv
+STAGE := .ci/stage
+SYSTEM_PACKAGES := nginx-light dnsmasq-base bind9-dnsutils curl tcpdump jq iproute2 nftables unbound iperf3 tshark valgrind python3-venv build-essential
+DEMO_PACKAGES := nginx-light dnsmasq-base curl tcpdump iproute2 python3-venv build-essential
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: demo-setup ## Run the main job: real files through a DNS resource while it is re-created again and again
+	$(DEMO_VENV)/bin/firezone demo $(ARGS)
+
+.PHONY: test
+test: setup ## Build, lint and run every test
+	@$(STAGE) lint $(MAKE) --no-print-directory lint
+	@$(STAGE) cargo-test cargo test --workspace --profile ci --locked --quiet
+	@$(STAGE) pytest $(BIN)/pytest tests/unit tests/boundary -q
+	@$(STAGE) system-tests $(BIN)/pytest tests/system -q
+	@$(STAGE) rules $(MAKE) --no-print-directory rules
+	@$(STAGE) --summary
+
+.PHONY: setup
+setup: ## Install system packages, the virtual environment and the wheel under test
+	@$(STAGE) --reset
+	@$(STAGE) system-packages .ci/packages $(SYSTEM_PACKAGES)
+	@$(STAGE) environment $(MAKE) --no-print-directory $(VENV)/.stamp
+	@$(STAGE) build $(MAKE) --no-print-directory build
+
+$(VENV)/.stamp: pyproject.toml
+	python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --group dev
+	$(BIN)/python .ci/runtime_requirements.py | xargs -d '\n' $(BIN)/python -m pip install --quiet
+	touch $@
+
+.PHONY: build
+build: ## Build the wheel with the ci profile and install it into .venv
+	rm -rf $(CARGO_TARGET_DIR)/wheels/ci
+	$(BIN)/maturin build --profile ci --out $(CARGO_TARGET_DIR)/wheels/ci --quiet
+	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps $(CARGO_TARGET_DIR)/wheels/ci/*.whl
+
+.PHONY: wheel
+wheel: $(VENV)/.stamp ## Build the release wheel (link-time optimisation) into dist/
+	$(BIN)/maturin build --release --out dist
+
+.PHONY: demo-setup
+demo-setup:
+	@.ci/packages $(DEMO_PACKAGES)
+	@$(MAKE) --no-print-directory $(DEMO_VENV)/.stamp
+
+# The demo runs from a release wheel in an environment of its own, with nothing but what users get.
+$(DEMO_VENV)/.stamp: pyproject.toml Cargo.lock $(shell find rust python -name '*.rs' -o -name '*.py' -o -name Cargo.toml)
+	@echo "building the release wheel (once; about five minutes on two cores)"
+	python3 -m venv --clear $(DEMO_VENV)
+	rm -rf $(CARGO_TARGET_DIR)/wheels/release
+	$(DEMO_VENV)/bin/python -m pip install --quiet 'maturin>=1.16,<2'
+	$(DEMO_VENV)/bin/maturin build --release --quiet --out $(CARGO_TARGET_DIR)/wheels/release
+	wheel=$$(ls $(CARGO_TARGET_DIR)/wheels/release/*.whl) && $(DEMO_VENV)/bin/python -m pip install --quiet "$$wheel[plot]"
+	touch $@
+
+.PHONY: lint
+lint: ## Check formatting, clippy, ruff, mypy, stubs, import direction, file sizes
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	$(BIN)/ruff format --check --quiet python tests .ci
+	$(BIN)/ruff check --quiet python tests .ci
+	$(BIN)/mypy
+	cd $(CARGO_TARGET_DIR) && $(BIN)/python -m mypy.stubtest firezone._core
+	$(BIN)/lint-imports --config .importlinter
+	$(BIN)/python .ci/file_sizes.py
+
+.PHONY: fmt
+fmt: ## Format Rust and Python
+	cargo fmt --all
+	$(BIN)/ruff format python tests .ci
+	$(BIN)/ruff check --fix-only --quiet python tests .ci
+
+.PHONY: rules
+rules: ## Print rule -> tests; fails on a rule of the current scope without a test
+	$(BIN)/python .ci/rules.py
+
+.PHONY: clean
+clean: ## Remove everything that was built
+	rm -rf target dist .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
