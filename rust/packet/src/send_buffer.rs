@@ -1,0 +1,137 @@
+//! Where datagrams are written before they are sent: one allocation, filled front to back, as runs
+//! that the kernel can cut up itself (UDP GSO). Owned by `runtime` or a test, handed down.
+
+use std::net::SocketAddr;
+
+/// Most bytes in one UDP send, also when the kernel cuts it up (65535 - 20 - 8; more: EMSGSIZE).
+pub const MAX_RUN_BYTES: usize = 65_507;
+/// Most datagrams in one UDP send (Linux `UDP_MAX_SEGMENTS`).
+pub const MAX_RUN_SLOTS: usize = 128;
+
+/// What a datagram carries, so that a link or a queue can treat the two apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Handshakes, keep-alives and p2p control messages.
+    Control,
+    /// Packets of applications.
+    Data,
+}
+
+/// Consecutive datagrams to one peer, all of one size but the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Where they go.
+    pub remote: SocketAddr,
+    /// Offset of the first byte in the buffer.
+    pub start: usize,
+    /// Bytes of all datagrams together.
+    pub len: usize,
+    /// Bytes of each datagram but the last, which may be shorter.
+    pub datagram_size: usize,
+    /// ECN bits of the outer IP header.
+    pub ecn: u8,
+    /// What the datagrams carry.
+    pub class: Class,
+}
+
+/// Datagrams waiting to be sent, as runs in one buffer.
+#[derive(Debug)]
+pub struct SendBuffer {
+    bytes: Vec<u8>,
+    used: usize,
+    runs: Vec<Run>,
+    max_runs: usize,
+}
+
+impl SendBuffer {
+    /// A buffer for `bytes` bytes in at most `runs` runs; nothing is allocated later.
+    pub fn new(bytes: usize, runs: usize) -> Self {
+        Self { bytes: vec![0; bytes], used: 0, runs: Vec::with_capacity(runs), max_runs: runs }
+    }
+
+    /// Bytes that still fit; 0 when all runs are taken.
+    pub fn room(&self) -> usize {
+        if self.runs.len() < self.max_runs { self.bytes.len() - self.used } else { 0 }
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Forgets all runs; the memory is used again.
+    pub fn clear(&mut self) {
+        self.used = 0;
+        self.runs.clear();
+    }
+
+    /// Each run with its bytes, in the order of writing.
+    pub fn iter(&self) -> impl Iterator<Item = (&Run, &[u8])> {
+        self.runs.iter().map(|run| (run, &self.bytes[run.start..run.start + run.len]))
+    }
+
+    /// Room for `slots` datagrams of `slot_len` bytes, the last of `last_len`, to be written in place.
+    ///
+    /// `None` if the buffer is full (bytes or runs), if the run could not be one send (more than
+    /// [`MAX_RUN_BYTES`] or [`MAX_RUN_SLOTS`]), or if `slots` or a length is 0 or the last is longer
+    /// than the others.
+    pub fn open_run(
+        &mut self,
+        remote: SocketAddr,
+        ecn: u8,
+        class: Class,
+        slots: usize,
+        slot_len: usize,
+        last_len: usize,
+    ) -> Option<OpenRun<'_>> {
+        if slots == 0 || slots > MAX_RUN_SLOTS || last_len == 0 || last_len > slot_len {
+            return None;
+        }
+        let len = slot_len.checked_mul(slots - 1)?.checked_add(last_len)?;
+        if len > MAX_RUN_BYTES || len > self.room() {
+            return None;
+        }
+        let run = Run { remote, start: self.used, len, datagram_size: slot_len, ecn, class };
+        Some(OpenRun { buffer: self, run, slots })
+    }
+}
+
+/// A run under construction. Dropping it means that nothing was written.
+#[derive(Debug)]
+pub struct OpenRun<'a> {
+    buffer: &'a mut SendBuffer,
+    run: Run,
+    slots: usize,
+}
+
+impl OpenRun<'_> {
+    /// Number of datagrams.
+    pub fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// Bytes of each slot but the last.
+    pub fn slot_len(&self) -> usize {
+        self.run.datagram_size
+    }
+
+    /// The bytes of slot `i`, with whatever an earlier run left there; empty beyond the last slot.
+    pub fn slot(&mut self, i: usize) -> &mut [u8] {
+        let size = self.run.datagram_size;
+        let bytes = self.bytes();
+        let start = i.saturating_mul(size).min(bytes.len());
+        let end = (start + size).min(bytes.len());
+        &mut bytes[start..end]
+    }
+
+    /// All slots as they lie, one after the other, for sealing in one call.
+    pub fn bytes(&mut self) -> &mut [u8] {
+        &mut self.buffer.bytes[self.run.start..self.run.start + self.run.len]
+    }
+
+    /// The slots are complete: they are part of the buffer from now on.
+    pub fn commit(self) {
+        self.buffer.used += self.run.len;
+        self.buffer.runs.push(self.run);
+    }
+}
