@@ -9,8 +9,10 @@
 //! for what cannot pass; [`build`] makes packets from nothing.
 
 pub mod build;
+mod checksum;
 mod error;
 pub mod icmp;
+mod network;
 mod parse;
 mod rewrite;
 mod send_buffer;
@@ -18,7 +20,9 @@ mod sink;
 mod time;
 mod train;
 mod transport;
+mod wire;
 
+pub use checksum::verify;
 pub use error::Malformed;
 pub use parse::{MAX_PACKET, Summary, parse};
 pub use rewrite::Rewrite;

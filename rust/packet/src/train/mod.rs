@@ -1,7 +1,18 @@
 //! The unit that travels through `tunnel` and `nat`: consecutive packets of one flow and direction,
-//! decided on once, by their first header.
+//! decided on once, by their first header. It borrows the buffer that the packets were read into.
 
-use crate::{Malformed, Rewrite, Summary};
+mod run;
+mod segment;
+mod write;
+
+use std::ops::Range;
+
+use crate::parse::parse_up_to;
+use crate::wire::Ipv6Header;
+use crate::{MAX_PACKET, Malformed, Rewrite, Summary, TcpFlags, Transport};
+
+/// Longest super-packet: what the length field of IPv6 can tell, and the header in front.
+const MAX_SUPER_PACKET: usize = 65_535 + Ipv6Header::LEN;
 
 /// How the checksums of a train's packets stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +30,9 @@ pub enum Checksum {
 #[derive(Debug)]
 pub struct Train<'a> {
     buffer: &'a mut [u8],
+    /// The first packet, or the whole super-packet, within `buffer`.
+    first: Range<usize>,
+    /// All packets of a run of more than one; else empty.
     packets: &'a [(u32, u32)],
     summary: Summary,
     checksum: Checksum,
@@ -33,15 +47,8 @@ impl<'a> Train<'a> {
     /// As [`crate::parse`].
     pub fn single(bytes: &'a mut [u8]) -> Result<Self, Malformed> {
         let summary = crate::parse(bytes)?;
-        let segment_size = bytes.len() - usize::from(summary.header_len);
-        Ok(Self {
-            buffer: bytes,
-            packets: &[],
-            summary,
-            checksum: Checksum::Whole,
-            segment_size,
-            segments: 1,
-        })
+        let first = 0..bytes.len();
+        Ok(Self::new(bytes, first, summary))
     }
 
     /// One TCP or UDP header in front of the payload of many packets (TSO, USO), as virtio-net hands
@@ -52,9 +59,27 @@ impl<'a> Train<'a> {
     /// As [`crate::parse`]; [`Malformed::TooLong`] if a segment would be, and
     /// [`Malformed::NotSegmentable`] for other protocols and for flags that only one packet may have.
     pub fn super_packet(bytes: &'a mut [u8], segment_size: u16) -> Result<Self, Malformed> {
-        let mut train = Self::single(bytes)?;
-        train.segment_size = usize::from(segment_size);
+        let summary = parse_up_to(bytes, MAX_SUPER_PACKET)?;
+        let first = 0..bytes.len();
+        let mut train = Self::new(bytes, first, summary);
         train.checksum = Checksum::Partial;
+        let (payload, segment_size) = (train.segment_size, usize::from(segment_size));
+        if segment_size > 0 && segment_size < payload {
+            train.segment_size = segment_size;
+            train.segments = payload.div_ceil(segment_size);
+        }
+        let only_one = TcpFlags::SYN | TcpFlags::RST | TcpFlags::URG;
+        let may_be_cut = match summary.transport {
+            Transport::Tcp { flags, .. } => train.segments == 1 || !flags.intersects(only_one),
+            Transport::Udp { .. } => true,
+            Transport::Echo { .. } | Transport::IcmpError | Transport::Other { .. } => false,
+        };
+        if !may_be_cut {
+            return Err(Malformed::NotSegmentable);
+        }
+        if train.header_len() + train.segment_size > MAX_PACKET {
+            return Err(Malformed::TooLong);
+        }
         Ok(train)
     }
 
@@ -70,10 +95,22 @@ impl<'a> Train<'a> {
         buffer: &'a mut [u8],
         packets: &'a [(u32, u32)],
     ) -> Result<(Self, usize), Malformed> {
-        let &(start, len) = packets.first().ok_or(Malformed::Truncated)?;
-        let end = (start as usize).saturating_add(len as usize);
-        let bytes = buffer.get_mut(start as usize..end).ok_or(Malformed::Truncated)?;
-        Ok((Self::single(bytes)?, 1))
+        let first = run::range(*packets.first().ok_or(Malformed::Truncated)?);
+        let bytes = buffer.get(first.clone()).ok_or(Malformed::Truncated)?;
+        let summary = crate::parse(bytes)?;
+        let taken = run::prefix(buffer, packets, bytes, &summary);
+        let mut train = Self::new(buffer, first, summary);
+        if taken > 1 {
+            train.packets = &packets[..taken];
+            train.segments = taken;
+        }
+        Ok((train, taken))
+    }
+
+    fn new(buffer: &'a mut [u8], first: Range<usize>, summary: Summary) -> Self {
+        let segment_size = first.len() - usize::from(summary.header_len);
+        let checksum = Checksum::Whole;
+        Self { buffer, first, packets: &[], summary, checksum, segment_size, segments: 1 }
     }
 
     /// What is decided on; kept current by [`Self::rewrite`].
@@ -88,12 +125,13 @@ impl<'a> Train<'a> {
 
     /// Bytes of packet `i`, headers included; 0 beyond the last.
     pub fn segment_len(&self, i: usize) -> usize {
-        if i < self.segments { self.header().len() + self.payload(i).len() } else { 0 }
+        if i < self.segments { self.header_len() + self.payload_range(i).len() } else { 0 }
     }
 
     /// Bytes of all packets, headers included.
     pub fn total_bytes(&self) -> usize {
-        (0..self.segments).map(|i| self.segment_len(i)).sum()
+        let full = self.header_len() + self.segment_size;
+        full * (self.segments - 1) + self.segment_len(self.segments - 1)
     }
 
     /// Payload bytes of each packet but the last.
@@ -103,13 +141,12 @@ impl<'a> Train<'a> {
 
     /// Headers of the first packet, IP and transport.
     pub fn header(&self) -> &[u8] {
-        &self.buffer[..usize::from(self.summary.header_len)]
+        &self.buffer[self.first.start..self.first.start + self.header_len()]
     }
 
     /// Payload of packet `i`; empty beyond the last.
     pub fn payload(&self, i: usize) -> &[u8] {
-        let _ = self.packets;
-        if i == 0 { &self.buffer[usize::from(self.summary.header_len)..] } else { &[] }
+        if i < self.segments { &self.buffer[self.payload_range(i)] } else { &[] }
     }
 
     /// How the checksums stand.
@@ -119,40 +156,22 @@ impl<'a> Train<'a> {
 
     /// Translates all packets, in O(1): only the first header is touched.
     pub fn rewrite(&mut self, rewrite: &Rewrite) {
-        let _ = rewrite;
+        let header_len = self.header_len();
+        let header = &mut self.buffer[self.first.start..][..header_len];
+        rewrite.apply(header, &mut self.summary, self.checksum);
     }
 
-    /// Marks the packets *congestion experienced* if they are of a flow that can be told so
-    /// (dataplane 7.5, RFC 6040 §4.2).
-    pub fn mark_congested(&mut self) {}
-
-    /// Copies packet `i` as one complete packet (lengths, identification, sequence number, flags and
-    /// checksums) into `into` and returns its length, or 0 if there is no such packet or no room for
-    /// it. A lone packet with a whole checksum is copied as it is: a wrong checksum stays wrong (R35).
-    pub fn write_segment(&self, i: usize, into: &mut [u8]) -> usize {
-        let (header, payload) = (self.header(), self.payload(i));
-        let len = header.len() + payload.len();
-        match into.get_mut(..len) {
-            Some(packet) => {
-                packet[..header.len()].copy_from_slice(header);
-                packet[header.len()..].copy_from_slice(payload);
-                len
-            }
-            None => 0,
-        }
+    fn header_len(&self) -> usize {
+        usize::from(self.summary.header_len)
     }
 
-    /// Writes the header that all packets together have as one super-packet (lengths, flags, partial
-    /// checksum) and returns its length, or 0 without room. A lone packet's header is copied as it
-    /// is, and [`Self::checksum`] says what its checksum is.
-    pub fn write_super_header(&self, into: &mut [u8]) -> usize {
-        let header = self.header();
-        match into.get_mut(..header.len()) {
-            Some(place) => {
-                place.copy_from_slice(header);
-                header.len()
-            }
-            None => 0,
+    /// Where the payload of packet `i` lies; `i` must be a packet.
+    fn payload_range(&self, i: usize) -> Range<usize> {
+        if let Some(&packet) = self.packets.get(i) {
+            let packet = run::range(packet);
+            return packet.start + self.header_len()..packet.end;
         }
+        let start = self.first.start + self.header_len() + i * self.segment_size;
+        start..(start + self.segment_size).min(self.first.end)
     }
 }

@@ -1,0 +1,177 @@
+//! The Internet checksum (RFC 1071), whole and incremental (RFC 1624).
+//!
+//! Three kinds of 16-bit values: a *sum* is folded and not complemented; a *field* is what stands in
+//! a header, the complement of a sum; a *delta* is the sum of what changed, to be added to a sum.
+
+use std::net::IpAddr;
+
+use crate::wire::{field, protocol, put_word, word};
+use crate::{Summary, Transport};
+
+/// Sum of `bytes` as big-endian words, the last one padded with zero.
+pub(crate) fn sum(bytes: &[u8]) -> u16 {
+    // RFC 1071 §2(B): the sum may be taken in the machine's own byte order and turned at the end.
+    let mut total = 0u64;
+    let blocks = bytes.chunks_exact(16);
+    let tail = blocks.remainder();
+    for block in blocks {
+        for quarter in block.as_chunks::<4>().0 {
+            total += u64::from(u32::from_ne_bytes(*quarter));
+        }
+    }
+    let (pairs, last) = tail.as_chunks::<2>();
+    for pair in pairs {
+        total += u64::from(u16::from_ne_bytes(*pair));
+    }
+    if let [byte] = last {
+        total += u64::from(u16::from_ne_bytes([*byte, 0]));
+    }
+    u16::from_be(fold(total))
+}
+
+/// Adds the carries back in until 16 bits are left.
+pub(crate) fn fold(total: u64) -> u16 {
+    let total = (total >> 32) + (total & 0xffff_ffff);
+    let total = (total >> 16) + (total & 0xffff);
+    let total = (total >> 16) + (total & 0xffff);
+    ((total >> 16) + (total & 0xffff)) as u16
+}
+
+/// Adds two sums.
+pub(crate) fn add(a: u16, b: u16) -> u16 {
+    let (sum, carry) = a.overflowing_add(b);
+    sum + u16::from(carry)
+}
+
+/// What replacing `old` by `new`, of equal and even length, adds to a sum.
+pub(crate) fn delta(old: &[u8], new: &[u8]) -> u16 {
+    add(!sum(old), sum(new))
+}
+
+/// What replacing one word adds to a sum.
+pub(crate) fn word_delta(old: u16, new: u16) -> u16 {
+    add(!old, new)
+}
+
+/// RFC 1624 eqn. 3: HC' = ~(~HC + ~m + m').
+pub(crate) fn update(field: u16, delta: u16) -> u16 {
+    !add(!field, delta)
+}
+
+/// As [`update`], for UDP: 0 means *no checksum* and stays; a result of 0 is sent as 0xffff
+/// (RFC 768, R35). In IPv6 0 is a wrong checksum (RFC 8200 §8.1) and stays one.
+pub(crate) fn update_udp(field: u16, delta: u16) -> u16 {
+    if field == 0 { 0 } else { never_zero(update(field, delta)) }
+}
+
+/// Both values stand for zero; UDP needs the other one.
+pub(crate) fn never_zero(field: u16) -> u16 {
+    if field == 0 { 0xffff } else { field }
+}
+
+/// Sum of the pseudo-header (RFC 9293 §3.1, RFC 8200 §8.1).
+pub(crate) fn pseudo_header(
+    source: IpAddr,
+    destination: IpAddr,
+    protocol: u8,
+    length: usize,
+) -> u16 {
+    let address = |address| match address {
+        IpAddr::V4(address) => sum(&address.octets()),
+        IpAddr::V6(address) => sum(&address.octets()),
+    };
+    let rest = fold(length as u64 + u64::from(protocol));
+    add(add(address(source), address(destination)), rest)
+}
+
+/// Applies [`update`] to the field at `offset`.
+pub(crate) fn update_at(bytes: &mut [u8], offset: usize, delta: u16) {
+    put_word(bytes, offset, update(word(bytes, offset), delta));
+}
+
+/// Where a packet's transport checksum lies, from the start of the packet, and the number of the
+/// protocol whose pseudo-header it covers; `None` in the second place for ICMP, which has none.
+pub(crate) fn place(summary: &Summary) -> Option<(usize, Option<u8>)> {
+    let (offset, pseudo) = match (summary.transport, summary.source) {
+        (Transport::Tcp { .. }, _) => (field::TCP_CHECKSUM, Some(protocol::TCP)),
+        (Transport::Udp { .. }, _) => (field::UDP_CHECKSUM, Some(protocol::UDP)),
+        (Transport::Echo { .. } | Transport::IcmpError, IpAddr::V4(_))
+        | (Transport::Other { protocol: protocol::ICMP }, _) => (field::ICMP_CHECKSUM, None),
+        (Transport::Echo { .. } | Transport::IcmpError, IpAddr::V6(_))
+        | (Transport::Other { protocol: protocol::ICMPV6 }, _) => {
+            (field::ICMP_CHECKSUM, Some(protocol::ICMPV6))
+        }
+        (Transport::Other { .. }, _) => return None,
+    };
+    Some((usize::from(summary.transport_offset) + offset, pseudo))
+}
+
+/// Whether all checksums of a packet that parsed as `summary` are right: that of the IPv4 header and
+/// that of TCP, UDP, ICMP or ICMPv6. UDP over IPv4 may have none; other protocols are not looked at.
+pub fn verify(packet: &[u8], summary: &Summary) -> bool {
+    let offset = usize::from(summary.transport_offset);
+    let (Some(network), Some(segment)) = (packet.get(..offset), packet.get(offset..)) else {
+        return false;
+    };
+    if summary.source.is_ipv4() && sum(network) != 0xffff {
+        return false;
+    }
+    let Some((place, pseudo)) = place(summary) else { return true };
+    if let Transport::Udp { .. } = summary.transport
+        && packet.get(place..place + 2) == Some(&[0, 0])
+    {
+        return summary.source.is_ipv4();
+    }
+    let pseudo = pseudo.map_or(0, |protocol| {
+        pseudo_header(summary.source, summary.destination, protocol, segment.len())
+    });
+    add(pseudo, sum(segment)) == 0xffff
+}
+
+/// Completes the checksum at `place` of a segment whose field counts as part of the sum: it holds
+/// the sum of the pseudo-header (0 for ICMP).
+pub(crate) fn complete(segment: &mut [u8], place: usize, pseudo: u16, udp: bool) {
+    put_word(segment, place, pseudo);
+    let field = !sum(segment);
+    put_word(segment, place, if udp { never_zero(field) } else { field });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The definition, word by word.
+    fn reference(bytes: &[u8]) -> u16 {
+        let mut total = 0u32;
+        for pair in bytes.chunks(2) {
+            total += u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0));
+            total = (total >> 16) + (total & 0xffff);
+        }
+        total as u16
+    }
+
+    #[test]
+    fn sum_follows_the_definition_at_every_length() {
+        let bytes: Vec<u8> = (0..2000u32).map(|i| ((i * 7919) >> 3) as u8).collect();
+        for len in 0..bytes.len() {
+            assert_eq!(sum(&bytes[..len]), reference(&bytes[..len]), "{len} bytes");
+        }
+        assert_eq!(sum(&[0xff; 65535]), reference(&[0xff; 65535]));
+    }
+
+    #[test]
+    fn rfc_1071_example() {
+        assert_eq!(sum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), 0xddf2);
+    }
+
+    #[test]
+    fn rfc_1624_section_4_example() {
+        assert_eq!(update(0xdd2f, word_delta(0x5555, 0x3285)), 0x0000);
+    }
+
+    #[test]
+    fn r35_udp_keeps_no_checksum_and_never_makes_one() {
+        assert_eq!(update_udp(0, 0x1234), 0);
+        assert_eq!(update_udp(0xdd2f, word_delta(0x5555, 0x3285)), 0xffff);
+    }
+}
