@@ -26,6 +26,28 @@ pub struct ProxyConfig {
     pub excluded: Vec<Prefix>,
 }
 
+impl ProxyConfig {
+    /// IPv4 proxy addresses (dataplane §1.1).
+    pub const DEFAULT_IPV4: Prefix = Prefix::v4(100, 96, 0, 0, 11);
+    /// IPv6 proxy addresses (dataplane §1.1).
+    pub const DEFAULT_IPV6: Prefix = Prefix::v6(0xfd00_2021_1111_8000_0000_0000_0000_0000, 107);
+    /// IPv4 addresses of DNS sentinels (dataplane §1.1).
+    pub const SENTINELS_IPV4: Prefix = Prefix::v4(100, 100, 111, 0, 24);
+    /// IPv6 addresses of DNS sentinels (dataplane §1.1).
+    pub const SENTINELS_IPV6: Prefix = Prefix::v6(0xfd00_2021_1111_8000_0100_0100_0111_0000, 120);
+}
+
+impl Default for ProxyConfig {
+    /// The ranges of dataplane §1.1, without the sentinels.
+    fn default() -> Self {
+        Self {
+            ipv4: Self::DEFAULT_IPV4,
+            ipv6: Self::DEFAULT_IPV6,
+            excluded: vec![Self::SENTINELS_IPV4, Self::SENTINELS_IPV6],
+        }
+    }
+}
+
 /// Every address of the pool stands for a name that may still be in use (R08).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("all proxy addresses are in use")]
