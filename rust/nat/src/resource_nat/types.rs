@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dns::{Family, NameId, ResourceId};
+use packet::Instant;
 
 use crate::control::GatewayId;
 
@@ -70,6 +71,25 @@ pub enum FamilyState {
     Active,
     /// The Gateway said no and nothing ever worked: packets are refused.
     Refused,
+}
+
+/// One entry as it stands, for whoever looks in from outside (R40).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EntryView {
+    /// Its handle.
+    pub id: EntryId,
+    /// What it belongs to.
+    pub key: EntryKey,
+    /// State of IPv4, of IPv6.
+    pub states: [FamilyState; 2],
+    /// How many real addresses the Gateway says there are; IPv4, IPv6.
+    pub counts: [Option<u32>; 2],
+    /// Whether it works on without a fresh answer (R02).
+    pub stale: bool,
+    /// Whether a handshake waits for its first answer.
+    pub in_flight: bool,
+    /// Its last packet or query.
+    pub last_used: Instant,
 }
 
 /// What becomes of a packet.
