@@ -64,7 +64,8 @@ pub(crate) fn update_udp(field: u16, delta: u16) -> u16 {
     if field == 0 { 0 } else { never_zero(update(field, delta)) }
 }
 
-/// Both values stand for zero; UDP needs the other one.
+/// Of the two zeros the one that is right for all data. UDP needs it, and so does an echo reply: all
+/// its bytes may be zero, and then 0 is wrong. Everything else has a byte that is not zero.
 pub(crate) fn never_zero(field: u16) -> u16 {
     if field == 0 { 0xffff } else { field }
 }

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::checksum::{self, delta, place, update_at, update_udp, word_delta};
+use crate::checksum::{add, delta, never_zero, place, update, update_at, update_udp, word_delta};
 use crate::wire::{field, put_word, word};
 use crate::{Checksum, Summary, Transport};
 
@@ -97,17 +97,16 @@ impl Rewrite {
 
     fn apply_transport(&self, header: &mut [u8], summary: &mut Summary, checksum: Checksum) {
         let Some((place, pseudo)) = place(summary) else { return };
-        let is_udp = matches!(summary.transport, Transport::Udp { .. });
         let address_delta = if pseudo.is_some() { self.address_delta } else { 0 };
         let port_delta = if self.put_port(header, summary) { self.port_delta } else { 0 };
+        let delta = add(address_delta, port_delta);
         let field = word(header, place);
-        let field = match checksum {
-            Checksum::Whole if is_udp => {
-                update_udp(field, checksum::add(address_delta, port_delta))
-            }
-            Checksum::Whole => checksum::update(field, checksum::add(address_delta, port_delta)),
+        let field = match (checksum, summary.transport) {
             // R35: it is the sum of the pseudo-header, which has no ports, and is not complemented.
-            Checksum::Partial => checksum::add(field, address_delta),
+            (Checksum::Partial, _) => add(field, address_delta),
+            (Checksum::Whole, Transport::Udp { .. }) => update_udp(field, delta),
+            (Checksum::Whole, Transport::Echo { .. }) => never_zero(update(field, delta)),
+            (Checksum::Whole, _) => update(field, delta),
         };
         put_word(header, place, field);
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use zerocopy::FromBytes;
 
-use crate::checksum::{self, add, delta, update_at, update_udp, word_delta};
+use crate::checksum::{self, add, delta, never_zero, update, update_at, update_udp, word_delta};
 use crate::network::network;
 use crate::wire::{IcmpHeader, field, protocol, put_word, word};
 use crate::{Malformed, Protocol, Summary};
@@ -153,8 +153,11 @@ impl Quote {
                 let checksum = update_udp(word(transport, field::UDP_CHECKSUM), both);
                 put_word(transport, field::UDP_CHECKSUM, checksum);
             }
-            (Protocol::Icmp, IpAddr::V4(_)) => update_at(transport, field::ICMP_CHECKSUM, ports),
-            (Protocol::Icmp, IpAddr::V6(_)) => update_at(transport, field::ICMP_CHECKSUM, both),
+            (Protocol::Icmp, address) => {
+                let delta = if address.is_ipv4() { ports } else { both };
+                let checksum = update(word(transport, field::ICMP_CHECKSUM), delta);
+                put_word(transport, field::ICMP_CHECKSUM, never_zero(checksum));
+            }
         }
     }
 

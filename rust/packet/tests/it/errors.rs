@@ -1,0 +1,1 @@
+//! `icmp::unreachable` and its limits.

@@ -1,0 +1,8 @@
+//! Property tests of `packet`, against a builder that knows nothing of it and against etherparse.
+
+mod errors;
+mod parsing;
+mod quoted;
+mod rewriting;
+mod spec;
+mod trains;
