@@ -25,6 +25,7 @@ pub(crate) mod field {
     pub(crate) const IPV6_DESTINATION: usize = 24;
     pub(crate) const SOURCE_PORT: usize = 0;
     pub(crate) const DESTINATION_PORT: usize = 2;
+    pub(crate) const TCP_OFFSET: usize = 12;
     pub(crate) const TCP_FLAGS: usize = 13;
     pub(crate) const TCP_CHECKSUM: usize = 16;
     pub(crate) const UDP_CHECKSUM: usize = 6;

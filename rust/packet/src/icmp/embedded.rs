@@ -146,9 +146,10 @@ impl Quote {
         let ports = self.put_ports(transport, new);
         let both = add(addresses, ports);
         match (self.embedded.protocol, new.source) {
-            // It may be cut off.
-            (Protocol::Tcp, _) if transport.len() < field::TCP_CHECKSUM + 2 => {}
-            (Protocol::Tcp, _) => update_at(transport, field::TCP_CHECKSUM, both),
+            (Protocol::Tcp, _) if has_tcp_checksum(transport) => {
+                update_at(transport, field::TCP_CHECKSUM, both);
+            }
+            (Protocol::Tcp, _) => {}
             (Protocol::Udp, _) => {
                 let checksum = update_udp(word(transport, field::UDP_CHECKSUM), both);
                 put_word(transport, field::UDP_CHECKSUM, checksum);
@@ -173,6 +174,12 @@ impl Quote {
         put_word(transport, field::DESTINATION_PORT, new.destination_port);
         add(source, word_delta(old.destination_port, new.destination_port))
     }
+}
+
+/// Whether a quoted TCP header reaches to its checksum. If not, RFC 4884 fills up with zeros, which the
+/// data offset never is.
+fn has_tcp_checksum(transport: &[u8]) -> bool {
+    transport.len() >= field::TCP_CHECKSUM + 2 && transport[field::TCP_OFFSET] != 0
 }
 
 /// Puts both addresses, of the packet's family, into an IP header; updates IPv4's checksum and returns
