@@ -135,3 +135,68 @@ impl OpenRun<'_> {
         self.buffer.runs.push(self.run);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const REMOTE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
+
+    fn open(buffer: &mut SendBuffer, slots: usize, len: usize, last: usize) -> Option<OpenRun<'_>> {
+        buffer.open_run(REMOTE, 1, Class::Data, slots, len, last)
+    }
+
+    #[test]
+    fn committed_runs_lie_one_behind_the_other() {
+        let mut buffer = SendBuffer::new(100, 4);
+        for (slots, last, fill) in [(3, 5, 1), (1, 10, 2)] {
+            let mut run = open(&mut buffer, slots, 10, last).unwrap();
+            for i in 0..run.slots() {
+                run.slot(i).fill(fill + 10 * i as u8);
+            }
+            assert!(run.slot(slots).is_empty());
+            run.commit();
+        }
+        let runs: Vec<_> = buffer.iter().map(|(run, bytes)| (*run, bytes.to_vec())).collect();
+        let expected = [&[1; 10][..], &[11; 10], &[21; 5]].concat();
+        assert_eq!((runs[0].0.start, runs[0].0.len, runs[0].0.datagram_size), (0, 25, 10));
+        assert_eq!((&runs[0].1, &runs[1].1), (&expected, &vec![2; 10]));
+        assert_eq!((runs[1].0.start, buffer.room()), (25, 65));
+        buffer.clear();
+        assert_eq!((buffer.is_empty(), buffer.room()), (true, 100));
+    }
+
+    #[test]
+    fn a_dropped_run_was_never_there() {
+        let mut buffer = SendBuffer::new(100, 4);
+        assert!(open(&mut buffer, 2, 10, 10).is_some());
+        assert_eq!((buffer.is_empty(), buffer.room()), (true, 100));
+    }
+
+    #[test]
+    fn what_no_kernel_would_send_is_refused() {
+        let mut buffer = SendBuffer::new(200_000, 4);
+        assert!(open(&mut buffer, 0, 10, 10).is_none());
+        assert!(open(&mut buffer, 129, 10, 10).is_none());
+        assert!(open(&mut buffer, 128, 10, 10).is_some());
+        assert!(open(&mut buffer, 2, 10, 0).is_none());
+        assert!(open(&mut buffer, 2, 0, 0).is_none());
+        assert!(open(&mut buffer, 2, 10, 11).is_none());
+        assert!(open(&mut buffer, 50, 1311, 1268).is_some());
+        assert!(open(&mut buffer, 50, 1311, 1269).is_none());
+        assert!(open(&mut buffer, 2, usize::MAX, 1).is_none());
+    }
+
+    #[test]
+    fn a_full_buffer_says_so() {
+        let mut buffer = SendBuffer::new(25, 2);
+        assert!(open(&mut buffer, 2, 13, 13).is_none());
+        for _ in 0..2 {
+            open(&mut buffer, 1, 10, 10).unwrap().commit();
+        }
+        assert_eq!(buffer.room(), 0, "no run is left, though bytes are");
+        assert!(open(&mut buffer, 1, 1, 1).is_none());
+    }
+}

@@ -119,9 +119,10 @@ proptest! {
 
 fn udp(source: &str, destination: &str, payload: usize) -> Vec<u8> {
     let mut into = vec![0; 3000];
-    let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
-    let len = packet::build::udp(source, destination, &vec![1; payload], &mut into).unwrap();
-    into.truncate(len);
+    let source = source.parse().expect("address");
+    let destination = destination.parse().expect("address");
+    let len = packet::build::udp(source, destination, &vec![1; payload], &mut into);
+    into.truncate(len.expect("room"));
     into
 }
 

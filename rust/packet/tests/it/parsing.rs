@@ -8,8 +8,11 @@ use proptest::prelude::*;
 
 use crate::spec::{Kind, Spec, any_kind, config, ends, spec};
 
-/// What etherparse says of a packet: addresses, ports or echo identifier, payload offset.
-fn oracle(bytes: &[u8]) -> Option<(IpAddr, IpAddr, Option<(u16, u16)>, usize)> {
+/// Addresses, ports if there are any, payload offset.
+type Reading = (IpAddr, IpAddr, Option<(u16, u16)>, usize);
+
+/// What etherparse says of a packet.
+fn oracle(bytes: &[u8]) -> Option<Reading> {
     let sliced = SlicedPacket::from_ip(bytes).ok()?;
     let (source, destination): (IpAddr, IpAddr) = match sliced.net? {
         NetSlice::Ipv4(ip) => {
@@ -83,7 +86,7 @@ fn chain(spec: &Spec, headers: &[(u8, u8, [u8; 6], bool)]) -> Vec<u8> {
     let mut bytes = packet[..40].to_vec();
     bytes[6] = headers[0].0;
     for (i, (number, len, body, calm)) in headers.iter().enumerate() {
-        let next = headers.get(i + 1).map_or(spec.protocol(), |header| header.0);
+        let next = headers.get(i + 1).map_or_else(|| spec.protocol(), |header| header.0);
         let len = if *number == 44 { 0 } else { *len };
         let mut body = *body;
         if *calm {
@@ -178,10 +181,10 @@ proptest! {
 
 fn udp(len: usize) -> Vec<u8> {
     let mut into = vec![0; 2000];
-    let (source, destination) = ("192.0.2.1:1".parse(), "192.0.2.2:2".parse());
-    let payload = vec![7; len - 28];
-    let len = build::udp(source.unwrap(), destination.unwrap(), &payload, &mut into).unwrap();
-    into.truncate(len);
+    let source = "192.0.2.1:1".parse().expect("address");
+    let destination = "192.0.2.2:2".parse().expect("address");
+    let len = build::udp(source, destination, &vec![7; len - 28], &mut into);
+    into.truncate(len.expect("room"));
     into
 }
 

@@ -198,6 +198,11 @@ fn assert_same(found: &[u8], expected: &[u8], checksum_at: usize) {
     if found == expected {
         return;
     }
+    if found.len() < checksum_at + 2 {
+        // Half a checksum cannot be updated.
+        assert_eq!(found[..checksum_at], expected[..checksum_at]);
+        return;
+    }
     let without = |bytes: &[u8]| [&bytes[..checksum_at], &bytes[checksum_at + 2..]].concat();
     let zero = |bytes: &[u8]| matches!(bytes[checksum_at..checksum_at + 2], [0, 0] | [0xff, 0xff]);
     assert_eq!(without(found), without(expected));
@@ -211,9 +216,10 @@ fn about(quoted: Vec<u8>) -> Error {
 
 fn quoted_udp() -> Vec<u8> {
     let mut bytes = [0; 100];
-    let (source, destination) = ("10.0.0.1:7".parse().unwrap(), "10.0.0.2:9".parse().unwrap());
-    let len = packet::build::udp(source, destination, b"payload", &mut bytes).unwrap();
-    bytes[..len].to_vec()
+    let source = "10.0.0.1:7".parse().expect("address");
+    let destination = "10.0.0.2:9".parse().expect("address");
+    let len = packet::build::udp(source, destination, b"payload", &mut bytes);
+    bytes[..len.expect("room")].to_vec()
 }
 
 #[test]

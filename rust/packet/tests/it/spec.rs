@@ -77,7 +77,7 @@ impl Spec {
     pub(crate) fn packet(&self) -> Vec<u8> {
         let mut packet = self.without_checksum();
         let (at, network) = (self.checksum_at(), self.network_len());
-        let has_pseudo_header = !(self.protocol() == 1);
+        let has_pseudo_header = self.protocol() != 1;
         let pseudo = if has_pseudo_header { self.pseudo_header(packet.len()) } else { Vec::new() };
         let field = !ones_complement_sum(&[&pseudo, &packet[network..]].concat());
         let field = if self.kind == Kind::Udp && field == 0 { 0xffff } else { field };
