@@ -1,0 +1,328 @@
+//! A hash index from keys to slab places that grows without a pause: linear hashing (Litwin 1980).
+//!
+//! In: hashes, and closures that compare a place with the key sought or hash a place anew. Out:
+//! places. It keeps no keys, only 24 bits of place and 8 of hash per entry, 15 to a cache line, about
+//! 5.3 bytes in all. Each insertion that makes the table too full splits one bucket, so that growth
+//! costs the same at every size. Who does not know the seed of the hash cannot fill a bucket; overfull
+//! ones go on in small nodes.
+
+use smallvec::SmallVec;
+
+use super::pool::Chunks;
+use crate::wheel::NONE;
+
+/// Entries per bucket, which with [`Bucket::meta`] is a cache line.
+const ENTRIES: usize = 15;
+/// Entries per overflow node.
+const NODE_ENTRIES: usize = 3;
+/// Entries per bucket, on average, at which the table grows: a quarter of the buckets overflow then,
+/// but only one entry in twenty lies outside its bucket.
+const FILL: u32 = 13;
+/// Buckets at first, as a power of two.
+const FIRST_LEVEL: u32 = 2;
+
+const PLACE: u32 = 0xFF_FFFF;
+
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+struct Bucket {
+    entries: [u32; ENTRIES],
+    meta: Meta,
+}
+
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(16))]
+struct Node {
+    entries: [u32; NODE_ENTRIES],
+    meta: Meta,
+}
+
+/// Number of entries (8 bits) and first node behind them (24 bits).
+#[derive(Clone, Copy, Debug)]
+struct Meta(u32);
+
+impl Meta {
+    const EMPTY: Self = Self(NONE);
+
+    fn count(self) -> usize {
+        (self.0 >> 24) as usize
+    }
+
+    fn node(self) -> u32 {
+        self.0 & PLACE
+    }
+
+    fn set_count(&mut self, count: usize) {
+        self.0 = (self.0 & PLACE) | (count as u32) << 24;
+    }
+
+    fn set_node(&mut self, node: u32) {
+        self.0 = (self.0 & !PLACE) | node;
+    }
+}
+
+/// Where a group of entries lies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Group {
+    Bucket(u32),
+    Node(u32),
+}
+
+/// The index.
+#[derive(Debug)]
+pub(crate) struct Index {
+    buckets: Chunks<Bucket, 256>,
+    nodes: Chunks<Node, 256>,
+    free_node: u32,
+    /// Buckets in use: `2^level + split`.
+    level: u32,
+    split: u32,
+    len: u32,
+}
+
+impl Index {
+    pub(crate) fn new() -> Self {
+        Self {
+            buckets: Chunks::new(),
+            nodes: Chunks::new(),
+            free_node: NONE,
+            level: FIRST_LEVEL,
+            split: 0,
+            len: 0,
+        }
+    }
+
+    /// The place whose key has `hash` and that `is` accepts.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
+        if self.len == 0 {
+            return None;
+        }
+        let bucket = &self.buckets[self.bucket(hash)];
+        let (mut entries, mut meta) = (&bucket.entries[..], bucket.meta);
+        loop {
+            for &entry in &entries[..meta.count()] {
+                if entry >> 24 == tag(hash) && is(entry & PLACE) {
+                    return Some(entry & PLACE);
+                }
+            }
+            if meta.node() == NONE {
+                return None;
+            }
+            let node = &self.nodes[meta.node()];
+            (entries, meta) = (&node.entries, node.meta);
+        }
+    }
+
+    /// Adds `place`, whose key has `hash` and must not be in the index. `rehash` gives the hash of any
+    /// place in it.
+    pub(crate) fn insert(&mut self, hash: u64, place: u32, rehash: impl Fn(u32) -> u64) {
+        if self.buckets.capacity() == 0 {
+            self.buckets.grow(|| EMPTY_BUCKET);
+        }
+        self.len += 1;
+        if self.len > FILL * self.bucket_count() {
+            self.grow(rehash);
+        }
+        self.put(hash, place);
+    }
+
+    /// Takes out `place`, whose key has `hash`; nothing happens if it is not there.
+    pub(crate) fn remove(&mut self, hash: u64, place: u32) {
+        if self.len == 0 {
+            return;
+        }
+        let entry = tag(hash) << 24 | place;
+        let mut found = None;
+        let mut previous = None;
+        let mut last = Group::Bucket(self.bucket(hash));
+        loop {
+            let (entries, meta) = self.group(last);
+            if let Some(at) = entries[..meta.count()].iter().position(|held| *held == entry) {
+                found = Some((last, at));
+            }
+            if meta.node() == NONE {
+                break;
+            }
+            (previous, last) = (Some(last), Group::Node(meta.node()));
+        }
+        let Some((group, at)) = found else { return };
+        self.len -= 1;
+        self.fill_hole(group, at, last, previous);
+    }
+
+    /// Moves the last entry of a chain into a hole, and gives an emptied node back.
+    fn fill_hole(&mut self, group: Group, at: usize, last: Group, previous: Option<Group>) {
+        let (entries, meta) = self.group_mut(last);
+        let count = meta.count() - 1;
+        let moved = entries[count];
+        meta.set_count(count);
+        self.group_mut(group).0[at] = moved;
+        if let (0, Group::Node(node), Some(previous)) = (count, last, previous) {
+            self.group_mut(previous).1.set_node(NONE);
+            self.nodes[node].meta.set_node(self.free_node);
+            self.free_node = node;
+        }
+    }
+
+    fn bucket_count(&self) -> u32 {
+        (1 << self.level) + self.split
+    }
+
+    #[inline]
+    fn bucket(&self, hash: u64) -> u32 {
+        let bucket = hash as u32 & ((1 << self.level) - 1);
+        if bucket < self.split { hash as u32 & ((2 << self.level) - 1) } else { bucket }
+    }
+
+    fn group(&self, group: Group) -> (&[u32], Meta) {
+        match group {
+            Group::Bucket(at) => (&self.buckets[at].entries, self.buckets[at].meta),
+            Group::Node(at) => (&self.nodes[at].entries, self.nodes[at].meta),
+        }
+    }
+
+    fn group_mut(&mut self, group: Group) -> (&mut [u32], &mut Meta) {
+        match group {
+            Group::Bucket(at) => {
+                let bucket = &mut self.buckets[at];
+                (&mut bucket.entries, &mut bucket.meta)
+            }
+            Group::Node(at) => {
+                let node = &mut self.nodes[at];
+                (&mut node.entries, &mut node.meta)
+            }
+        }
+    }
+
+    fn put(&mut self, hash: u64, place: u32) {
+        let mut group = Group::Bucket(self.bucket(hash));
+        loop {
+            let (entries, meta) = self.group_mut(group);
+            let count = meta.count();
+            if let Some(entry) = entries.get_mut(count) {
+                *entry = tag(hash) << 24 | place;
+                meta.set_count(count + 1);
+                return;
+            }
+            let next = match meta.node() {
+                NONE => self.new_node(),
+                node => node,
+            };
+            self.group_mut(group).1.set_node(next);
+            group = Group::Node(next);
+        }
+    }
+
+    fn new_node(&mut self) -> u32 {
+        if self.free_node == NONE {
+            let start = self.nodes.capacity();
+            self.nodes.grow(|| EMPTY_NODE);
+            for node in (start..self.nodes.capacity()).rev() {
+                self.nodes[node].meta.set_node(self.free_node);
+                self.free_node = node;
+            }
+        }
+        let node = self.free_node;
+        self.free_node = self.nodes[node].meta.node();
+        self.nodes[node] = EMPTY_NODE;
+        node
+    }
+
+    /// Adds one bucket and shares the entries of another between the two.
+    fn grow(&mut self, rehash: impl Fn(u32) -> u64) {
+        if self.bucket_count() == self.buckets.capacity() {
+            self.buckets.grow(|| EMPTY_BUCKET);
+        }
+        let entries = self.take_chain(self.split);
+        self.split += 1;
+        if self.split == 1 << self.level {
+            (self.level, self.split) = (self.level + 1, 0);
+        }
+        for entry in entries {
+            let place = entry & PLACE;
+            self.put(rehash(place), place);
+        }
+    }
+
+    /// Empties a bucket and gives its nodes back.
+    fn take_chain(&mut self, bucket: u32) -> SmallVec<[u32; 32]> {
+        let Bucket { entries, meta } = std::mem::replace(&mut self.buckets[bucket], EMPTY_BUCKET);
+        let mut taken = SmallVec::from_slice(&entries[..meta.count()]);
+        let mut next = meta.node();
+        while next != NONE {
+            let Node { entries, meta } = self.nodes[next];
+            taken.extend_from_slice(&entries[..meta.count()]);
+            self.nodes[next].meta.set_node(self.free_node);
+            (self.free_node, next) = (next, meta.node());
+        }
+        taken
+    }
+}
+
+const EMPTY_BUCKET: Bucket = Bucket { entries: [0; ENTRIES], meta: Meta::EMPTY };
+const EMPTY_NODE: Node = Node { entries: [0; NODE_ENTRIES], meta: Meta::EMPTY };
+
+const _: () = assert!(size_of::<Bucket>() == 64 && size_of::<Node>() == 16);
+
+fn tag(hash: u64) -> u32 {
+    (hash >> 56) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SplitMix64's finisher: hashes spread as a good hash's do.
+    fn hash(place: u32) -> u64 {
+        let mut z = u64::from(place).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z ^ (z >> 27)
+    }
+
+    fn longest_chain(index: &Index) -> usize {
+        (0..index.bucket_count())
+            .map(|bucket| {
+                let (mut length, mut next) = (1, index.buckets[bucket].meta.node());
+                while next != NONE {
+                    (length, next) = (length + 1, index.nodes[next].meta.node());
+                }
+                length
+            })
+            .max()
+            .unwrap_or(0)
+    }
+
+    #[test]
+    fn every_place_is_found_while_the_table_grows_and_shrinks() {
+        let mut index = Index::new();
+        for place in 0..20_000 {
+            index.insert(hash(place), place, hash);
+            assert_eq!(index.find(hash(place / 2), |found| found == place / 2), Some(place / 2));
+        }
+        assert!(longest_chain(&index) <= 5, "{}", longest_chain(&index));
+        for place in (0..20_000).step_by(2) {
+            index.remove(hash(place), place);
+        }
+        for place in 0..20_000 {
+            let expected = (place % 2 == 1).then_some(place);
+            assert_eq!(index.find(hash(place), |found| found == place), expected);
+        }
+        assert_eq!(index.len, 10_000);
+    }
+
+    #[test]
+    fn equal_hashes_are_told_apart_by_the_caller() {
+        let mut index = Index::new();
+        for place in 0..100 {
+            index.insert(7, place, |_| 7);
+        }
+        for place in 0..100 {
+            assert_eq!(index.find(7, |found| found == place), Some(place));
+        }
+        index.remove(7, 50);
+        index.remove(7, 50);
+        assert_eq!(index.find(7, |found| found == 50), None);
+        assert_eq!(index.len, 99);
+    }
+}

@@ -1,0 +1,110 @@
+//! What flows are found by, and how it is hashed.
+
+use std::hash::Hasher;
+use std::net::IpAddr;
+
+use foldhash::SharedSeed;
+use foldhash::fast::FoldHasher;
+use packet::Protocol;
+
+/// Protocol and address family in a byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kind(u8);
+
+const IPV6: u8 = 4;
+
+impl Kind {
+    pub(super) const ZERO: Self = Self(0);
+
+    pub(super) fn new(protocol: Protocol, address: IpAddr) -> Self {
+        let protocol = match protocol {
+            Protocol::Tcp => 0,
+            Protocol::Udp => 1,
+            Protocol::Icmp => 2,
+        };
+        Self(if address.is_ipv6() { protocol | IPV6 } else { protocol })
+    }
+
+    pub(super) fn protocol(self) -> Protocol {
+        match self.0 & !IPV6 {
+            0 => Protocol::Tcp,
+            1 => Protocol::Udp,
+            _ => Protocol::Icmp,
+        }
+    }
+
+    pub(super) fn bits(self) -> u8 {
+        self.0
+    }
+
+    pub(super) fn is_ipv6(self) -> bool {
+        self.0 & IPV6 != 0
+    }
+}
+
+/// One side of a flow as its packets tell it: the port is the client's and the address the proxy
+/// (inside), or the port is the outside one and the address real (outside).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tuple {
+    pub(super) peer: u32,
+    pub(super) kind: Kind,
+    pub(super) port: u16,
+    pub(super) remote: u16,
+    pub(super) address: IpAddr,
+}
+
+/// Which index a hash is for; so that the two are independent.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Side {
+    Inside,
+    Outside,
+}
+
+/// The seeded hash. The seed also makes the constants of the multiplications, which would otherwise be
+/// known to whoever chooses addresses.
+#[derive(Debug)]
+pub(super) struct Hash {
+    seed: u64,
+    shared: Box<SharedSeed>,
+}
+
+impl Hash {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { seed, shared: Box::new(SharedSeed::from_u64(seed)) }
+    }
+
+    #[inline]
+    pub(super) fn tuple(&self, side: Side, tuple: &Tuple) -> u64 {
+        let mut hasher = self.hasher(side as u64);
+        write_address(&mut hasher, tuple.address);
+        let ports = u64::from(tuple.port) | u64::from(tuple.remote) << 16;
+        hasher.write_u64(ports | u64::from(tuple.kind.0) << 32 | u64::from(tuple.peer) << 40);
+        hasher.finish()
+    }
+
+    /// Of an address alone.
+    pub(super) fn address(&self, address: IpAddr) -> u64 {
+        let mut hasher = self.hasher(2);
+        write_address(&mut hasher, address);
+        hasher.finish()
+    }
+
+    /// Of a few small numbers.
+    pub(super) fn numbers(&self, first: u64, second: u64) -> u64 {
+        let mut hasher = self.hasher(3);
+        hasher.write_u64(first);
+        hasher.write_u64(second);
+        hasher.finish()
+    }
+
+    fn hasher(&self, domain: u64) -> FoldHasher<'_> {
+        FoldHasher::with_seed(self.seed.wrapping_add(domain << 62), &self.shared)
+    }
+}
+
+fn write_address(hasher: &mut FoldHasher<'_>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => hasher.write_u64(u64::from(address.to_bits())),
+        IpAddr::V6(address) => hasher.write_u128(address.to_bits()),
+    }
+}

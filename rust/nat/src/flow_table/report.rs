@@ -1,0 +1,74 @@
+//! What people see of the table: events, rows, counters (R39, R40).
+
+use super::FlowTable;
+use super::types::{Counters, FlowEvent, FlowId, FlowRecord, PeerIndex};
+
+/// Places that one call of [`FlowTable::flows`] looks at.
+const PLACES_PER_CALL: u32 = 16_384;
+
+impl FlowTable {
+    /// What happened since; to be called until `None`.
+    pub fn poll_event(&mut self) -> Option<FlowEvent> {
+        self.events.pop_front()
+    }
+
+    /// Adds at most `max` flows to `rows`, beginning at `cursor` (0 at first). Returns the cursor for
+    /// the next call, `None` at the end; bounded work, so there may be fewer rows than asked for.
+    pub fn flows(&self, cursor: u32, max: usize, rows: &mut Vec<FlowRecord>) -> Option<u32> {
+        let end = self.records.capacity().min(cursor.saturating_add(PLACES_PER_CALL));
+        let mut added = 0;
+        for place in cursor..end {
+            if added == max {
+                return Some(place);
+            }
+            if self.records[place].state.is_live() {
+                rows.push(self.record(place));
+                added += 1;
+            }
+        }
+        (end < self.records.capacity()).then_some(end)
+    }
+
+    /// Notes that the flow's access was checked: with which outcome (`tag`) and when (`epoch`). Does
+    /// nothing if the handle is void.
+    pub fn set_epoch(&mut self, flow: FlowId, epoch: u32, tag: u32) {
+        if let Some(place) = self.live(flow) {
+            let record = &mut self.records[place];
+            (record.epoch, record.tag) = (epoch, tag);
+        }
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(super) fn report(&mut self, event: FlowEvent) {
+        if self.events.len() < self.config.events {
+            self.events.push_back(event);
+        } else {
+            self.counters.events_dropped += 1;
+        }
+    }
+
+    pub(super) fn record(&self, place: u32) -> FlowRecord {
+        let record = &self.records[place];
+        let is_ipv6 = record.kind.is_ipv6();
+        FlowRecord {
+            peer: PeerIndex(record.peer()),
+            tag: record.tag,
+            epoch: record.epoch,
+            protocol: record.protocol(),
+            client_port: record.client_port,
+            proxy: self.addresses.get(is_ipv6, record.proxy),
+            remote_port: record.remote_port,
+            outside_port: record.outside_port,
+            real: self.addresses.get(is_ipv6, record.real),
+            answered: record.state.is_answered(),
+            outbound: record.traffic(0),
+            inbound: record.traffic(1),
+            opened: self.records.opened(place),
+            last_seen: super::record::instant(record.last_seen()),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What a flow's packets have shown of it, and how long it lives for that (R30).
+
+use packet::{Protocol, TcpFlags, Transport};
+
+use super::Direction;
+
+/// TCP with both directions seen (RFC 5382 REQ-5): 2 hours 4 minutes, in milliseconds.
+const TCP_ESTABLISHED: u64 = 7_440_000;
+/// All other TCP (RFC 5382 REQ-5, RFC 7857 §2).
+const TCP_TRANSITORY: u64 = 240_000;
+/// UDP (RFC 4787 REQ-5).
+const UDP: u64 = 300_000;
+/// Echo (RFC 5508 REQ-2).
+const ICMP: u64 = 60_000;
+/// Rest of an outside port (R29, R34; RFC 6888 REQ-8).
+pub(super) const REST: u64 = 120_000;
+
+/// Which list a record is in: what R33 asks for when something must give way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Not in use.
+    Free = 0,
+    /// Live, and something came back.
+    Answered = 1,
+    /// Live, nothing came back yet.
+    Unanswered = 2,
+    /// Live, but FIN went both ways, or RST.
+    Closed = 3,
+    /// Ended; its outside port rests.
+    Resting = 4,
+}
+
+/// A record's class and what was seen, in a byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct State(u8);
+
+const CLASS: u8 = 0b111;
+const ANSWERED: u8 = 1 << 3;
+const FIN_OUTBOUND: u8 = 1 << 4;
+const FIN_INBOUND: u8 = 1 << 5;
+const RESET: u8 = 1 << 6;
+const INSIDE: u8 = 1 << 7;
+
+impl State {
+    pub(super) const FREE: Self = Self(Class::Free as u8);
+    /// A rest that no inside tuple leads to.
+    pub(super) const RESTING: Self = Self(Class::Resting as u8);
+    /// A flow before its first packet.
+    pub(super) const NEW: Self = Self(Class::Unanswered as u8 | INSIDE);
+
+    pub(super) fn class(self) -> Class {
+        match self.0 & CLASS {
+            1 => Class::Answered,
+            2 => Class::Unanswered,
+            3 => Class::Closed,
+            4 => Class::Resting,
+            _ => Class::Free,
+        }
+    }
+
+    pub(super) fn with_class(self, class: Class) -> Self {
+        Self(self.0 & !CLASS | class as u8)
+    }
+
+    pub(super) fn is_live(self) -> bool {
+        matches!(self.class(), Class::Answered | Class::Unanswered | Class::Closed)
+    }
+
+    pub(super) fn is_answered(self) -> bool {
+        self.0 & ANSWERED != 0
+    }
+
+    /// Whether the inside index leads to the record.
+    pub(super) fn is_inside(self) -> bool {
+        self.0 & INSIDE != 0
+    }
+
+    pub(super) fn outside_only(self) -> Self {
+        Self(self.0 & !INSIDE)
+    }
+
+    /// Whether a new SYN starts a fresh flow here (R30).
+    pub(super) fn is_closing(self) -> bool {
+        self.0 & (FIN_OUTBOUND | FIN_INBOUND | RESET) != 0
+    }
+
+    /// The state after a train of a live flow. Both FINs or a RST close it; a later segment without
+    /// RST undoes RST (RFC 7857 §2.2), nothing undoes a FIN.
+    pub(super) fn after(self, transport: &Transport, direction: Direction) -> Self {
+        let mut bits = self.0;
+        if direction == Direction::Inbound {
+            bits |= ANSWERED;
+        }
+        if let Transport::Tcp { flags, .. } = transport {
+            if flags.contains(TcpFlags::FIN) {
+                bits |= match direction {
+                    Direction::Outbound => FIN_OUTBOUND,
+                    Direction::Inbound => FIN_INBOUND,
+                };
+            }
+            bits = if flags.contains(TcpFlags::RST) { bits | RESET } else { bits & !RESET };
+        }
+        let class = if bits & RESET != 0
+            || bits & (FIN_OUTBOUND | FIN_INBOUND) == FIN_OUTBOUND | FIN_INBOUND
+        {
+            Class::Closed
+        } else if bits & ANSWERED != 0 {
+            Class::Answered
+        } else {
+            Class::Unanswered
+        };
+        Self(bits).with_class(class)
+    }
+
+    /// Milliseconds that the record lives after its last packet, or that its port rests.
+    pub(super) fn lifetime(self, protocol: Protocol) -> u64 {
+        match (self.class(), protocol) {
+            (Class::Resting | Class::Free, _) => REST,
+            (_, Protocol::Udp) => UDP,
+            (_, Protocol::Icmp) => ICMP,
+            (Class::Answered, Protocol::Tcp) => TCP_ESTABLISHED,
+            (Class::Unanswered | Class::Closed, Protocol::Tcp) => TCP_TRANSITORY,
+        }
+    }
+}
+
+/// Whether a segment opens a connection: SYN without ACK.
+pub(super) fn is_opening(transport: &Transport) -> bool {
+    matches!(transport, Transport::Tcp { flags, .. }
+        if flags.contains(TcpFlags::SYN) && !flags.contains(TcpFlags::ACK))
+}
