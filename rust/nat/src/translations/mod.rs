@@ -5,126 +5,145 @@
 //! translation of a new flow. Live flows are in the [`flow_table`](crate::flow_table): nothing here
 //! ever touches one but [`Event::EndProxy`].
 
+mod announce;
+mod apply;
+mod deal;
+mod find;
+mod forbidden;
+mod lookups;
+mod names;
+mod records;
+mod table;
 mod types;
+mod validate;
 
-use std::net::IpAddr;
+use std::collections::{BTreeSet, VecDeque};
 
 use dns::{Family, Name, NameId, ResourceId};
 use packet::Instant;
 
-use crate::control::{AssignedIps, ClientId, DomainStatus};
+use crate::control::{ClientId, DomainStatus};
 
+use forbidden::RealFilter;
+use lookups::Lookups;
+use names::NameTable;
+use table::Table;
+
+pub use deal::deal;
 pub use types::{
     Access, Config, Counters, Denied, Event, Fresh, LookupError, LookupId, Translation,
-    TranslationState,
+    TranslationState, TranslationView,
 };
+
+/// What a timer is for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Timer {
+    /// A status is due to a binding.
+    Announce(usize),
+    /// A look-up has had its time.
+    Lookup(NameId, Family),
+    /// A negative answer is to be confirmed.
+    Confirm(NameId, Family),
+}
 
 /// Translations of all Clients of a shard.
 pub struct Translations {
     config: Config,
+    real: RealFilter,
+    table: Table,
+    names: NameTable,
+    lookups: Lookups,
+    timers: BTreeSet<(Instant, Timer)>,
+    transmits: VecDeque<(ClientId, DomainStatus)>,
+    events: VecDeque<Event>,
     counters: Counters,
 }
 
 impl Translations {
     /// Without any translation.
     pub fn new(config: Config) -> Self {
-        Self { config, counters: Counters::default() }
-    }
-
-    /// A Client announces addresses: validates (R17), changes translations, starts look-ups. Always
-    /// ends in a status (R25).
-    pub fn handle_assigned_ips(
-        &mut self,
-        _client: ClientId,
-        _message: &AssignedIps,
-        _access: &impl Access,
-        _now: Instant,
-    ) {
-        let _ = &self.config;
-    }
-
-    /// A look-up has ended: addresses with their TTL in seconds, or an error.
-    pub fn handle_resolved(
-        &mut self,
-        _id: LookupId,
-        _family: Family,
-        _result: Result<Vec<(IpAddr, u32)>, LookupError>,
-        _now: Instant,
-    ) {
-    }
-
-    /// The translation of a proxy address, for a new flow; O(1), without allocation.
-    pub fn find(
-        &mut self,
-        _client: ClientId,
-        _proxy: IpAddr,
-        _now: Instant,
-    ) -> Option<Translation> {
-        None
-    }
-
-    /// Whether `real` is still in the answer that `proxy` stands for (R27).
-    pub fn answer_contains(&self, _client: ClientId, _proxy: IpAddr, _real: IpAddr) -> bool {
-        false
-    }
-
-    /// The real address for a new flow, or to wait for [`Event::Settled`], at most 300 ms (R27). Starts a look-up
-    /// if one is needed and none runs.
-    pub fn want_fresh(&mut self, _client: ClientId, _proxy: IpAddr, _now: Instant) -> Fresh {
-        Fresh::None
-    }
-
-    /// Whether `proxy` stood for another name within the last 7440 s (R23).
-    pub fn moved_recently(&self, _client: ClientId, _proxy: IpAddr, _now: Instant) -> bool {
-        false
-    }
-
-    /// The resources that announced `proxy`.
-    pub fn resources(&self, _client: ClientId, _proxy: IpAddr) -> &[ResourceId] {
-        &[]
+        Self {
+            real: RealFilter::new(&config),
+            table: Table::new(config.seed),
+            names: NameTable::new(config.seed),
+            lookups: Lookups::new(),
+            timers: BTreeSet::new(),
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            counters: Counters::default(),
+            config,
+        }
     }
 
     /// The name of a handle.
-    pub fn name(&self, _name: NameId) -> Option<&Name> {
-        None
+    pub fn name(&self, name: NameId) -> Option<&Name> {
+        self.names.name(name)
     }
 
     /// Forgets a Client.
-    pub fn remove_client(&mut self, _client: ClientId) {}
+    pub fn remove_client(&mut self, client: ClientId) {
+        let Some(index) = self.table.client(client) else { return };
+        for binding in self.table.bindings_of(index) {
+            self.remove_binding(binding);
+        }
+        self.table.remove_client(client);
+    }
 
-    /// Forgets a resource of a Client; names that no other resource announced go with it.
-    pub fn remove_resource(&mut self, _client: ClientId, _resource: ResourceId) {}
+    /// Forgets a resource of a Client; names that no other resource announced go with it. Not for access that merely
+    /// expires: an upstream Client to whom it is granted anew does not announce again.
+    pub fn remove_resource(&mut self, client: ClientId, resource: ResourceId) {
+        let Some(index) = self.table.client(client) else { return };
+        for binding in self.table.bindings_of(index) {
+            let Some(own) = self.table.bindings.get_mut(binding) else { continue };
+            own.announcements.retain(|announcement| announcement.resource != resource);
+            own.resources.retain(|other| *other != resource);
+            if own.resources.is_empty() {
+                self.remove_binding(binding);
+            } else {
+                self.reset_timer(binding);
+            }
+        }
+    }
 
     /// Does what is due.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(&(due, timer)) = self.timers.first() {
+            if due > now {
+                break;
+            }
+            self.timers.pop_first();
+            match timer {
+                Timer::Announce(binding) => self.handle_announce_due(binding, now),
+                Timer::Lookup(name, family) => self.handle_lookup_timeout(name, family, now),
+                Timer::Confirm(name, family) => self.handle_confirm_due(name, family, now),
+            }
+        }
+        self.start_wanted(now);
+    }
 
     /// When [`Self::handle_timeout`] is to be called next, and why.
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
-        None
+        let &(due, timer) = self.timers.first()?;
+        let reason = match timer {
+            Timer::Announce(_) => "status due",
+            Timer::Lookup(..) => "look-up time-out",
+            Timer::Confirm(..) => "confirmation of a negative answer",
+        };
+        Some((due, reason))
     }
 
     /// The next status to a Client.
     pub fn poll_transmit(&mut self) -> Option<(ClientId, DomainStatus)> {
-        None
+        self.transmits.pop_front()
     }
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        self.events.pop_front()
     }
 
     /// What has been done so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
-}
-
-/// Which real address each of `proxies` gets (R22); both lists of one family, without duplicates, ascending.
-pub fn deal(
-    _client: ClientId,
-    _name: &Name,
-    proxies: &[IpAddr],
-    _real: &[IpAddr],
-) -> Vec<Option<IpAddr>> {
-    vec![None; proxies.len()]
 }

@@ -139,6 +139,23 @@ pub enum TranslationState {
     Former,
 }
 
+/// One proxy address as it stands, for whoever looks in from outside (R40).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TranslationView<'a> {
+    /// The Client.
+    pub client: ClientId,
+    /// The address.
+    pub proxy: IpAddr,
+    /// The name.
+    pub name: &'a Name,
+    /// The resources that announced it.
+    pub resources: &'a [ResourceId],
+    /// The real address that the last new flow would have had.
+    pub real: Option<IpAddr>,
+    /// What is known about it.
+    pub state: TranslationState,
+}
+
 /// What a new flow is to do (R27).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fresh {
@@ -213,6 +230,8 @@ pub struct Counters {
     pub announcements: u64,
     /// Those that were rejected (R17).
     pub rejected: u64,
+    /// Those that came from the past: of a former run, or older than what stands (R23).
+    pub outdated: u64,
     /// Those that did not fit the caps (R33).
     pub capped: u64,
     /// Proxy addresses that were written (R24).
