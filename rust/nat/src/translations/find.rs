@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use dns::{Family, ResourceId};
+use dns::{Family, Name, ResourceId};
 use packet::Instant;
 use smallvec::SmallVec;
 
@@ -67,6 +67,12 @@ impl Translations {
         let located = self.locate(client, proxy);
         let own = located.and_then(|(_, binding)| self.table.bindings.get(binding));
         own.map_or(&[], |own| &own.resources)
+    }
+
+    /// The name that `proxy` stands for; does not mark it as used.
+    pub fn name_of(&self, client: ClientId, proxy: IpAddr) -> Option<&Name> {
+        let (_, binding) = self.locate(client, proxy)?;
+        self.names.name(self.table.bindings.get(binding)?.name)
     }
 
     /// The proxy addresses from place `cursor` on, each with the cursor behind it; in a stable order (R40).

@@ -1,7 +1,16 @@
 //! Tests of the crate as its users see it: one binary, one module per part.
 
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
+
 mod control;
+mod flow_packets;
+mod flow_table_model;
+mod flow_table_pair;
+mod model_flow_table;
 mod model_resource_nat;
 mod resource_nat;
 mod resource_nat_halt;
 mod resource_nat_model;
+mod translations;
+mod translations_lookup;
+mod translations_status;
