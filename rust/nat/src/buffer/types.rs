@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use packet::Instant;
 
+use super::store::Share;
+
 /// Bounds (R11), all of them hard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -152,24 +154,25 @@ pub struct Counters {
 }
 
 impl Counters {
-    pub(super) const ZERO: Self = Self {
-        stored: 0,
-        duplicate: 0,
-        replaced: 0,
-        released: 0,
-        expired: 0,
-        cleared: 0,
-        overwritten: 0,
-        refused_closed: 0,
-        refused_malformed: 0,
-        refused_entry_bytes: 0,
-        refused_entry_packets: 0,
-        refused_flow_share: 0,
-        refused_entry_share: 0,
-        refused_total: 0,
-        peak_bytes: 0,
-        peak_packets: 0,
-        peak_entry_bytes: 0,
-        peak_entry_packets: 0,
-    };
+    pub(super) fn count(&mut self, outcome: Result<Stored, PushError>) {
+        *match outcome {
+            Ok(Stored::New) => &mut self.stored,
+            Ok(Stored::Duplicate) => &mut self.duplicate,
+            Ok(Stored::Replaced) => &mut self.replaced,
+            Err(PushError::Closed) => &mut self.refused_closed,
+            Err(PushError::Malformed) => &mut self.refused_malformed,
+            Err(PushError::EntryBytes) => &mut self.refused_entry_bytes,
+            Err(PushError::EntryPackets) => &mut self.refused_entry_packets,
+            Err(PushError::FlowShare) => &mut self.refused_flow_share,
+            Err(PushError::EntryShare) => &mut self.refused_entry_share,
+            Err(PushError::Total) => &mut self.refused_total,
+        } += 1;
+    }
+
+    pub(super) fn note_peaks(&mut self, entry: Share, total: Share) {
+        self.peak_bytes = self.peak_bytes.max(total.bytes);
+        self.peak_packets = self.peak_packets.max(total.packets);
+        self.peak_entry_bytes = self.peak_entry_bytes.max(entry.bytes);
+        self.peak_entry_packets = self.peak_entry_packets.max(entry.packets);
+    }
 }

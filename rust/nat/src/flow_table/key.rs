@@ -3,9 +3,9 @@
 use std::hash::Hasher;
 use std::net::IpAddr;
 
-use foldhash::SharedSeed;
-use foldhash::fast::FoldHasher;
 use packet::Protocol;
+
+use super::seeded::Seeded;
 
 /// Protocol and address family in a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,22 +60,23 @@ pub(super) enum Side {
     Outside,
 }
 
-/// The seeded hash. The seed also makes the constants of the multiplications, which would otherwise be
-/// known to whoever chooses addresses.
+/// Hashes of what the table's indexes are searched for.
 #[derive(Debug)]
-pub(super) struct Hash {
-    seed: u64,
-    shared: Box<SharedSeed>,
-}
+pub(super) struct Hash(Seeded);
+
+/// Domain of the hashes of addresses.
+const ADDRESS: u64 = 1 << 62;
+/// Domain of the hashes of numbers.
+const NUMBERS: u64 = 2 << 62;
 
 impl Hash {
     pub(super) fn new(seed: u64) -> Self {
-        Self { seed, shared: Box::new(SharedSeed::from_u64(seed)) }
+        Self(Seeded::new(seed))
     }
 
     #[inline]
     pub(super) fn tuple(&self, side: Side, tuple: &Tuple) -> u64 {
-        let mut hasher = self.hasher(side as u64);
+        let mut hasher = self.0.hasher(side as u64);
         write_address(&mut hasher, tuple.address);
         let ports = u64::from(tuple.port) | u64::from(tuple.remote) << 16;
         hasher.write_u64(ports | u64::from(tuple.kind.0) << 32 | u64::from(tuple.peer) << 40);
@@ -84,25 +85,21 @@ impl Hash {
 
     /// Of an address alone.
     pub(super) fn address(&self, address: IpAddr) -> u64 {
-        let mut hasher = self.hasher(2);
+        let mut hasher = self.0.hasher(ADDRESS);
         write_address(&mut hasher, address);
         hasher.finish()
     }
 
     /// Of a few small numbers.
     pub(super) fn numbers(&self, first: u64, second: u64) -> u64 {
-        let mut hasher = self.hasher(3);
+        let mut hasher = self.0.hasher(NUMBERS);
         hasher.write_u64(first);
         hasher.write_u64(second);
         hasher.finish()
     }
-
-    fn hasher(&self, domain: u64) -> FoldHasher<'_> {
-        FoldHasher::with_seed(self.seed.wrapping_add(domain << 62), &self.shared)
-    }
 }
 
-fn write_address(hasher: &mut FoldHasher<'_>, address: IpAddr) {
+fn write_address(hasher: &mut impl Hasher, address: IpAddr) {
     match address {
         IpAddr::V4(address) => hasher.write_u64(u64::from(address.to_bits())),
         IpAddr::V6(address) => hasher.write_u128(address.to_bits()),

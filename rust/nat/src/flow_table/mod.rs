@@ -24,6 +24,7 @@ pub(crate) mod pool;
 mod ports;
 mod record;
 mod report;
+pub(crate) mod seeded;
 mod space;
 mod state;
 mod types;

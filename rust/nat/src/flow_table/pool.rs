@@ -56,7 +56,6 @@ const POOL_CHUNK: usize = 64;
 pub(crate) struct Pool<T> {
     places: Chunks<Place<T>, POOL_CHUNK>,
     free: u32,
-    used: u32,
 }
 
 #[derive(Debug)]
@@ -68,12 +67,13 @@ enum Place<T> {
 
 impl<T> Pool<T> {
     pub(crate) const fn new() -> Self {
-        Self { places: Chunks::new(), free: NONE, used: 0 }
+        Self { places: Chunks::new(), free: NONE }
     }
 
     /// Number of elements.
-    pub(crate) fn len(&self) -> u32 {
-        self.used
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        (0..self.places.capacity()).filter(|index| self.get(*index).is_some()).count()
     }
 
     pub(crate) fn insert(&mut self, element: T) -> u32 {
@@ -90,7 +90,6 @@ impl<T> Pool<T> {
         {
             self.free = next;
         }
-        self.used += 1;
         index
     }
 
@@ -98,7 +97,6 @@ impl<T> Pool<T> {
         match std::mem::replace(&mut self.places[index], Place::Free(self.free)) {
             Place::Used(element) => {
                 self.free = index;
-                self.used -= 1;
                 Some(element)
             }
             Place::Free(next) => {
@@ -113,16 +111,6 @@ impl<T> Pool<T> {
             return None;
         }
         match &self.places[index] {
-            Place::Used(element) => Some(element),
-            Place::Free(_) => None,
-        }
-    }
-
-    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
-        if index >= self.places.capacity() {
-            return None;
-        }
-        match &mut self.places[index] {
             Place::Used(element) => Some(element),
             Place::Free(_) => None,
         }

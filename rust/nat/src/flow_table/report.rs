@@ -1,5 +1,7 @@
 //! What people see of the table: events, rows, counters (R39, R40).
 
+use std::net::IpAddr;
+
 use super::FlowTable;
 use super::types::{Counters, FlowEvent, FlowId, FlowRecord, PeerIndex};
 
@@ -27,6 +29,18 @@ impl FlowTable {
             }
         }
         (end < self.records.capacity()).then_some(end)
+    }
+
+    /// All about one flow; `None` if the handle is void.
+    pub fn flow(&self, flow: FlowId) -> Option<FlowRecord> {
+        self.live(flow).map(|place| self.record(place))
+    }
+
+    /// Whether `peer` has a flow to `proxy`, or a port that rests after one.
+    pub fn has_flow_to(&self, peer: PeerIndex, proxy: IpAddr) -> bool {
+        self.addresses.find(&self.hash, proxy).is_some_and(|address| {
+            self.peers.of_proxy(&self.hash, peer.0, proxy.is_ipv6(), address).is_some()
+        })
     }
 
     /// Notes that the flow's access was checked: with which outcome (`tag`) and when (`epoch`). Does

@@ -1,0 +1,185 @@
+//! Whether a packet is taken (R11-R14), and the keeping of what follows from it.
+
+use packet::Instant;
+
+use super::PacketBuffer;
+use super::identity::{FlowKey, Twin};
+use super::store::{Flow, Linked, Share};
+use super::types::{Behaviour, Limits, PushError, Stored};
+
+/// What is held of a packet's flow, of its queue, and of all queues, before it is taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shares {
+    flow: Share,
+    queue: Share,
+    total: Share,
+}
+
+impl Shares {
+    /// Whether `more` may be added; the inequalities of [`PacketBuffer`].
+    fn admit(&self, limits: &Limits, more: Share) -> Result<(), PushError> {
+        let entry = Share { bytes: limits.entry_bytes, packets: limits.entry_packets };
+        if self.queue.bytes + more.bytes > entry.bytes {
+            return Err(PushError::EntryBytes);
+        }
+        if self.queue.packets + more.packets > entry.packets {
+            return Err(PushError::EntryPackets);
+        }
+        if exceeds(self.flow, self.queue, more, entry) {
+            return Err(PushError::FlowShare);
+        }
+        self.admit_total(limits, more)?;
+        let total = Share { bytes: limits.total_bytes, packets: limits.total_packets };
+        if exceeds(self.queue, self.total, more, total) {
+            return Err(PushError::EntryShare);
+        }
+        Ok(())
+    }
+
+    fn admit_total(&self, limits: &Limits, more: Share) -> Result<(), PushError> {
+        let bytes = self.total.bytes + more.bytes > limits.total_bytes;
+        let packets = self.total.packets + more.packets > limits.total_packets;
+        if bytes || packets { Err(PushError::Total) } else { Ok(()) }
+    }
+}
+
+/// R13: whether `share` and `more` exceed what remains of `limit` beside `held`, in bytes or packets.
+fn exceeds(share: Share, held: Share, more: Share, limit: Share) -> bool {
+    share.bytes + more.bytes + held.bytes > limit.bytes
+        || share.packets + more.packets + held.packets > limit.packets
+}
+
+impl PacketBuffer {
+    /// Whether a packet of `len` bytes is taken. A ring makes room for it.
+    pub(super) fn admit(
+        &mut self,
+        queue: u32,
+        flow: Option<u32>,
+        len: usize,
+    ) -> Result<(), PushError> {
+        let more = Share { bytes: len, packets: 1 };
+        let Behaviour::Overwrite { slots } = self.queues[queue].behaviour else {
+            return self.shares(queue, flow).admit(&self.limits, more);
+        };
+        while self.queues[queue].share.packets >= slots.max(1) {
+            let Some(oldest) = self.queues[queue].packets.front() else { break };
+            self.remove(queue, oldest);
+            self.counters.overwritten += 1;
+        }
+        self.shares(queue, None).admit_total(&self.limits, more)
+    }
+
+    fn shares(&self, queue: u32, flow: Option<u32>) -> Shares {
+        Shares {
+            flow: flow.map_or(Share::default(), |flow| self.flows[flow].share),
+            queue: self.queues[queue].share,
+            total: self.total,
+        }
+    }
+
+    pub(super) fn find_flow(&self, hash: u64, queue: u32, key: &FlowKey) -> Option<u32> {
+        self.flow_index.find(hash, |place| {
+            let flow = &self.flows[place];
+            flow.queue == queue && flow.key == *key
+        })
+    }
+
+    /// The packet of `flow` that `packet` is, or retransmits.
+    pub(super) fn find_twin(
+        &self,
+        flow: Option<u32>,
+        twin: Twin,
+        hash: u64,
+        packet: &[u8],
+    ) -> Option<u32> {
+        let flow = flow?;
+        self.twins.find(hash, |place| {
+            let slot = &self.store.slots[place];
+            slot.flow == flow
+                && slot.twin.is_some_and(|(held, _)| held == twin)
+                && (twin != Twin::Bytes || self.store.bytes(place) == packet)
+        })
+    }
+
+    /// A packet that is held already: a SYN takes the older one's place if its length allows (R14).
+    pub(super) fn hold_again(&mut self, queue: u32, held: u32, packet: &[u8]) -> Stored {
+        let (old, flow) = (self.store.slots[held].len, self.store.slots[held].flow);
+        let longer = Share { bytes: packet.len().saturating_sub(old), packets: 0 };
+        let fits = self.shares(queue, Some(flow)).admit(&self.limits, longer).is_ok();
+        if self.store.bytes(held) == packet || (longer.bytes > 0 && !fits) {
+            return Stored::Duplicate;
+        }
+        self.store.replace(held, packet);
+        let shares = [&mut self.flows[flow].share, &mut self.queues[queue].share, &mut self.total];
+        for share in shares {
+            share.bytes = share.bytes - old + packet.len();
+        }
+        self.note_peaks(queue);
+        Stored::Replaced
+    }
+
+    pub(super) fn insert_flow(&mut self, hash: u64, queue: u32, key: FlowKey) -> u32 {
+        let place = self.flows.insert(Flow::new(queue, key));
+        let (flows, hasher) = (&self.flows, &self.hash);
+        let rehash = |place| hasher.flow(flows[place].queue, &flows[place].key);
+        self.flow_index.insert(hash, place, rehash);
+        let queue = &mut self.queues[queue];
+        queue.flows.push_back(&mut Linked(&mut self.flows), place);
+        queue.flow_count += 1;
+        place
+    }
+
+    /// Puts a packet behind all others.
+    pub(super) fn insert(
+        &mut self,
+        queue: u32,
+        flow: u32,
+        packet: &[u8],
+        twin: Option<(Twin, u64)>,
+        now: Instant,
+    ) {
+        let place = self.store.insert(packet, flow, twin, now);
+        if let Some((_, hash)) = twin {
+            let slots = &self.store.slots;
+            let rehash = |place| slots[place].twin.map_or(0, |(_, hash)| hash);
+            self.twins.insert(hash, place, rehash);
+        }
+        let found = &mut self.queues[queue];
+        found.packets.push_back(&mut Linked(&mut self.store.slots), place);
+        found.share.add(packet.len());
+        let is_filed = found.is_filed;
+        let flow = &mut self.flows[flow];
+        flow.share.add(packet.len());
+        flow.newest = place;
+        self.total.add(packet.len());
+        if !is_filed {
+            self.file(queue, now + self.limits.max_age);
+        }
+        self.note_peaks(queue);
+    }
+
+    /// Takes out the oldest packet of a queue.
+    pub(super) fn remove(&mut self, queue: u32, place: u32) {
+        let found = &mut self.queues[queue];
+        found.packets.remove(&mut Linked(&mut self.store.slots), place);
+        let Some(slot) = self.store.slots.remove(place) else { return };
+        if let Some((_, hash)) = slot.twin {
+            self.twins.remove(hash, place);
+        }
+        found.share.subtract(slot.len);
+        self.total.subtract(slot.len);
+        let flow = &mut self.flows[slot.flow];
+        flow.share.subtract(slot.len);
+        if flow.share.packets == 0 {
+            let hash = self.hash.flow(queue, &flow.key);
+            self.flow_index.remove(hash, slot.flow);
+            found.flows.remove(&mut Linked(&mut self.flows), slot.flow);
+            found.flow_count -= 1;
+            self.flows.remove(slot.flow);
+        }
+    }
+
+    fn note_peaks(&mut self, queue: u32) {
+        self.counters.note_peaks(self.queues[queue].share, self.total);
+    }
+}
