@@ -11,6 +11,7 @@ mod names;
 mod pattern;
 mod pool;
 mod prefix;
+mod reply;
 mod resource;
 mod stub;
 
@@ -21,5 +22,6 @@ pub use names::{NameId, Names};
 pub use pattern::{Pattern, PatternError};
 pub use pool::{Exhausted, Proxies, ProxyConfig, ProxyPool, RestoreError};
 pub use prefix::{Prefix, PrefixError};
+pub use reply::{server_failure, truncated};
 pub use resource::{IdError, ResourceId};
 pub use stub::{Answer, Stub, StubConfig, StubCounters};
