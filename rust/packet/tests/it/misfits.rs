@@ -53,8 +53,20 @@ fn a_run_is_about_packets_that_are_there() {
     assert_eq!(run(&[(u32::MAX, u32::MAX)]), Err(Malformed::Truncated));
     assert_eq!(run(&[(190, 20)]), Err(Malformed::Truncated));
     assert_eq!(run(&[(0, len - 1)]), Err(Malformed::LengthMismatch));
-    assert_eq!(run(&[(0, len), (0, len)]), Ok(1), "an overlap");
     assert_eq!(run(&[(0, len), (u32::MAX, 1)]), Ok(1), "nothing there");
+}
+
+#[test]
+fn ranges_that_overlap_are_no_run() {
+    let mut bytes = [0; 200];
+    let (source, destination) = ("10.0.0.1:7".parse().unwrap(), "10.0.0.2:9".parse().unwrap());
+    let len = build::udp(source, destination, b"again", &mut bytes).unwrap();
+    bytes.copy_within(..len, len);
+    let len = len as u32;
+    let mut run = |ranges: &[(u32, u32)]| Train::run(&mut bytes, ranges).map(|(_, taken)| taken);
+    assert_eq!(run(&[(0, len), (len, len)]), Ok(2));
+    assert_eq!(run(&[(0, len), (0, len)]), Ok(1));
+    assert_eq!(run(&[(len, len), (0, len)]), Ok(1));
 }
 
 #[test]

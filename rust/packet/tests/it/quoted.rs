@@ -241,6 +241,34 @@ fn what_names_no_flow_is_refused() {
 }
 
 #[test]
+fn r32_the_quote_ends_where_rfc_4884_ends_it() {
+    let mut quoted = quoted_udp();
+    quoted[9] = 6;
+    quoted[32] = 0x50;
+    quoted.resize(60, 0xee);
+    // Four words of TCP: where its checksum would be, the extension begins.
+    let with_length = |words: u8| {
+        let mut bytes = about(quoted.clone()).bytes();
+        bytes[25] = words;
+        bytes[22..24].fill(0);
+        let checksum = !ones_complement_sum(&bytes[20..]);
+        bytes[22..24].copy_from_slice(&checksum.to_be_bytes());
+        bytes
+    };
+    let mut bytes = with_length(9);
+    let found = embedded(&bytes).unwrap();
+    let new = Embedded { source_port: 99, ..found };
+    let end = IpAddr::from([192, 0, 2, 1]);
+    rewrite_embedded(&mut bytes, end, end, &new).unwrap();
+    assert_eq!(bytes[28 + 36..], [0xee; 24]);
+    let mut bytes = with_length(0);
+    rewrite_embedded(&mut bytes, end, end, &new).unwrap();
+    assert_ne!(bytes[28 + 36..28 + 38], [0xee; 2], "without a length all of it is the quote");
+    assert_eq!(embedded(&with_length(6)), Err(Malformed::Quote), "4 bytes of transport");
+    assert_eq!(embedded(&with_length(16)), Ok(found), "beyond the packet: not a length");
+}
+
+#[test]
 fn a_quote_is_not_turned_into_another_protocol_or_family() {
     let mut bytes = about(quoted_udp()).bytes();
     let before = bytes.clone();
