@@ -1,0 +1,31 @@
+//! The one place where errors of the core become Python exceptions.
+
+use std::fmt::Display;
+
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::{PyErr, import_exception};
+
+import_exception!(firezone.errors, ConfigError);
+import_exception!(firezone.errors, FirezoneError);
+import_exception!(firezone.errors, NeedsPrivilege);
+
+/// An argument that cannot be used; whose fault it is stands in the text.
+pub(crate) fn bad_argument(error: impl Display) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+/// What the operating system refused.
+pub(crate) fn os_error(error: std::io::Error) -> PyErr {
+    match error.raw_os_error() {
+        Some(code) => PyOSError::new_err((code, error.to_string())),
+        None => PyOSError::new_err(error.to_string()),
+    }
+}
+
+/// A TUN device that could not be opened.
+pub(crate) fn tun_error(error: &runtime::TunError) -> PyErr {
+    match error {
+        runtime::TunError::Name(_) => ConfigError::new_err(error.to_string()),
+        runtime::TunError::Open { .. } => NeedsPrivilege::new_err(error.to_string()),
+    }
+}

@@ -1,0 +1,244 @@
+//! A Client and a Gateway in one process, joined by a seeded link: the laboratory's endpoints.
+//!
+//! This is the only door to the `halt` policy (R41) and to the plain session. `firezone.lab` opens it;
+//! no setting of a real endpoint leads here.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use ::link::{Impairment, Link, LinkConfig};
+use dns::Prefix;
+use nat::resource_nat::RefreshPolicy;
+use pyo3::prelude::*;
+use runtime::{EventLoop, Handle, LoopEvent, Station, Tun, Wire};
+use serde::Deserialize;
+use serde_json::json;
+use tunnel::messages::Command;
+use tunnel::{Client, ClientConfig, Gateway, GatewayConfig};
+
+use crate::errors::{bad_argument, os_error, tun_error};
+
+/// Shape of the JSON text that makes a pair.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PairConfig {
+    seed: u64,
+    #[serde(default)]
+    halt: bool,
+    client: ClientSide,
+    gateway: GatewaySide,
+    /// Network namespace of the sockets for forwarded DNS.
+    #[serde(default)]
+    dns_namespace: Option<PathBuf>,
+    up: Impairments,
+    down: Impairments,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClientSide {
+    tun: TunSide,
+    ipv4: Ipv4Addr,
+    ipv6: Ipv6Addr,
+    endpoint: SocketAddr,
+    run: u64,
+    refresh_floor: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GatewaySide {
+    tun: TunSide,
+    ipv4: Ipv4Addr,
+    ipv6: Ipv6Addr,
+    endpoint: SocketAddr,
+    cache_floor: f64,
+    failure_cache: f64,
+    #[serde(default)]
+    own_addresses: Vec<IpAddr>,
+    #[serde(default)]
+    allow_real: Vec<Prefix>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TunSide {
+    name: String,
+    namespace: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Impairments {
+    data: LinkSide,
+    control: LinkSide,
+}
+
+/// One class of one direction: seconds, probabilities, bits per second, bytes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LinkSide {
+    #[serde(default)]
+    latency: f64,
+    #[serde(default)]
+    jitter: f64,
+    #[serde(default)]
+    loss: f64,
+    #[serde(default)]
+    duplicate: f64,
+    #[serde(default)]
+    reorder: f64,
+    #[serde(default)]
+    reorder_delay: f64,
+    #[serde(default)]
+    bandwidth: Option<u64>,
+    queue_bytes: usize,
+}
+
+impl LinkSide {
+    fn impairment(&self) -> PyResult<Impairment> {
+        Ok(Impairment {
+            latency: seconds(self.latency)?,
+            jitter: seconds(self.jitter)?,
+            loss: self.loss,
+            duplicate: self.duplicate,
+            reorder: self.reorder,
+            reorder_delay: seconds(self.reorder_delay)?,
+            bandwidth: self.bandwidth,
+            queue_bytes: self.queue_bytes,
+        })
+    }
+}
+
+impl Impairments {
+    fn link(&self, seed: u64) -> PyResult<Link> {
+        let config =
+            LinkConfig { data: self.data.impairment()?, control: self.control.impairment()? };
+        Ok(Link::new(config, seed))
+    }
+}
+
+/// A Client and a Gateway, each on a TUN device of its own, joined by a link.
+///
+/// Made from a JSON text. Station 0 is the Client, station 1 the Gateway. The data-plane thread runs
+/// from construction until `stop` or until the object goes.
+#[pyclass(frozen, module = "firezone._core")]
+pub(crate) struct LabPair {
+    handle: Mutex<Handle>,
+    wake_socket: OwnedFd,
+}
+
+impl LabPair {
+    fn with_handle<T>(&self, use_it: impl FnOnce(&mut Handle) -> T) -> T {
+        use_it(&mut self.handle.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[pymethods]
+impl LabPair {
+    #[new]
+    fn new(py: Python<'_>, config: &str) -> PyResult<Self> {
+        let config: PairConfig = serde_json::from_str(config).map_err(bad_argument)?;
+        py.detach(|| {
+            let mut handle = start(&config)?;
+            let wake_socket = handle.take_wake_socket();
+            let wake_socket =
+                wake_socket.ok_or_else(|| bad_argument("the wake-up socket is gone"))?;
+            Ok(Self { handle: Mutex::new(handle), wake_socket })
+        })
+    }
+
+    /// Queue a command, a JSON text, for a station.
+    fn command(&self, station: usize, command: &str) -> PyResult<()> {
+        let command = match station {
+            0 => Command::Client(serde_json::from_str(command).map_err(bad_argument)?),
+            1 => Command::Gateway(serde_json::from_str(command).map_err(bad_argument)?),
+            other => return Err(bad_argument(format!("there is no station {other}"))),
+        };
+        let sent = self.with_handle(|handle| handle.command(station, command));
+        sent.map_err(|_| bad_argument("the command queue is full or the data plane has stopped"))
+    }
+
+    /// Take all events that wait: pairs of station and JSON text.
+    fn events(&self) -> PyResult<Vec<(usize, String)>> {
+        self.with_handle(|handle| {
+            handle.lower_wake_flag();
+            let mut events = Vec::new();
+            while let Some(event) = handle.poll_event() {
+                events.push(match event {
+                    LoopEvent::Endpoint(station, event) => {
+                        (station, serde_json::to_string(&event).map_err(bad_argument)?)
+                    }
+                    LoopEvent::TunFailed { station, error } => {
+                        (station, json!({"type": "tun_failed", "error": error}).to_string())
+                    }
+                    LoopEvent::Stopped => (0, json!({"type": "stopped"}).to_string()),
+                });
+            }
+            Ok(events)
+        })
+    }
+
+    /// The descriptor that becomes readable when events wait; it stays this object's own.
+    fn wake_fd(&self) -> i32 {
+        self.wake_socket.as_raw_fd()
+    }
+
+    /// Packets per TUN device and losses per link so far.
+    fn counters(&self) -> Vec<(u64, u64, u64, u64)> {
+        use std::sync::atomic::Ordering::Relaxed;
+        self.with_handle(|handle| {
+            let stations = &handle.counters().stations;
+            let row = |station: &runtime::StationCounters| {
+                (
+                    station.tun_read.load(Relaxed),
+                    station.tun_written.load(Relaxed),
+                    station.tun_refused.load(Relaxed),
+                    station.link_dropped.load(Relaxed),
+                )
+            };
+            stations.iter().map(row).collect()
+        })
+    }
+
+    /// End the data-plane thread and wait for it.
+    fn stop(&self, py: Python<'_>) {
+        py.detach(|| self.with_handle(Handle::stop));
+    }
+}
+
+fn start(config: &PairConfig) -> PyResult<Handle> {
+    let now = runtime::now();
+    let PairConfig { seed, client, gateway, .. } = config;
+    let policy = if config.halt { RefreshPolicy::Halt } else { RefreshPolicy::Keep };
+    let mut client_config = ClientConfig::new(client.ipv4, client.ipv6, client.run, *seed);
+    client_config.refresh_floor = seconds(client.refresh_floor)?;
+    let mut gateway_config = GatewayConfig::new(gateway.ipv4, gateway.ipv6, *seed);
+    let translations = &mut gateway_config.translations;
+    translations.cache_floor = seconds(gateway.cache_floor)?;
+    translations.failure_cache = seconds(gateway.failure_cache)?;
+    translations.own_addresses.extend(&gateway.own_addresses);
+    translations.allow_real.extend(&gateway.allow_real);
+    let stations = [
+        Station {
+            endpoint: Box::new(Client::with_policy(client_config, policy, now)),
+            tun: open(&client.tun)?,
+        },
+        Station { endpoint: Box::new(Gateway::new(gateway_config)), tun: open(&gateway.tun)? },
+    ];
+    let links = [config.up.link(*seed)?, config.down.link(seed.wrapping_add(1))?];
+    let wire = Wire::new([client.endpoint, gateway.endpoint], links);
+    EventLoop::start(stations, wire, config.dns_namespace.clone()).map_err(os_error)
+}
+
+fn open(side: &TunSide) -> PyResult<Tun> {
+    let namespace = side.namespace.as_deref().map(Path::new);
+    Tun::open(&side.name, namespace).map_err(|error| tun_error(&error))
+}
+
+fn seconds(value: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(value).map_err(bad_argument)
+}

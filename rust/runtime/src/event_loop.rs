@@ -1,0 +1,291 @@
+//! The data-plane thread: the one caller of the endpoints' verbs outside tests.
+//!
+//! Each turn reads the clock once, then takes what is due: timers, datagrams, packets of the TUN
+//! devices, commands, DNS answers. After each input the endpoint is drained as the contract of the
+//! `tunnel` crate says. Then the thread sleeps until something comes or falls due.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+use packet::{Instant, SendBuffer, Train};
+use tunnel::messages::Command;
+use tunnel::{Endpoint, Io, SEND_BUFFER_BYTES, SEND_BUFFER_RUNS};
+
+use crate::clock;
+use crate::dns::DnsForwarder;
+use crate::handle::{COMMANDS, EVENTS, Handle, LoopCounters, LoopEvent};
+use crate::tun::Tun;
+use crate::wake::{self, Sleeper, Waker};
+use crate::wire::Wire;
+
+/// Packets read from one TUN device in a turn, so that no other source waits long.
+const TUN_BATCH: usize = 64;
+/// Batches of datagrams handed to one endpoint in a turn.
+const WIRE_BATCHES: usize = 16;
+/// Commands applied in a turn (design §4).
+const COMMANDS_A_TURN: usize = 64;
+/// Longest sleep, so that counters stay fresh.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// Room for the largest packet a TUN device without offloads can hand over.
+const READ_BUFFER: usize = 65_536;
+
+/// An endpoint and its way to the host.
+pub struct Station {
+    /// The state machine.
+    pub endpoint: Box<dyn Endpoint>,
+    /// Its device.
+    pub tun: Tun,
+}
+
+/// Two stations on one thread, joined by a wire.
+pub struct EventLoop {
+    stations: [Station; 2],
+    tun_failed: [bool; 2],
+    wire: Wire,
+    dns: DnsForwarder,
+    send: SendBuffer,
+    read: Vec<u8>,
+    commands: Receiver<(usize, Command)>,
+    events: SyncSender<LoopEvent>,
+    /// An event that found the queue full.
+    held_event: Option<LoopEvent>,
+    sleeper: Sleeper,
+    orchestration: Waker,
+    stop: Arc<AtomicBool>,
+    counters: Arc<LoopCounters>,
+}
+
+impl EventLoop {
+    /// Starts the thread `fz-data-plane`. Sockets for forwarded DNS live in `dns_namespace`.
+    ///
+    /// # Errors
+    /// What the kernel returned for sockets or threads.
+    pub fn start(
+        stations: [Station; 2],
+        wire: Wire,
+        dns_namespace: Option<PathBuf>,
+    ) -> io::Result<Handle> {
+        let (commands, commanded) = mpsc::sync_channel(COMMANDS);
+        let (events, happened) = mpsc::sync_channel(EVENTS);
+        let (waker, sleeper) = wake::pair()?;
+        let (orchestration, asleep) = wake::pair()?;
+        let (wake_socket, wake_flag) = asleep.into_parts();
+        let stop = Arc::new(AtomicBool::new(false));
+        let counters = Arc::new(LoopCounters::default());
+        let event_loop = Self {
+            stations,
+            tun_failed: [false; 2],
+            wire,
+            dns: DnsForwarder::start(dns_namespace, waker.clone())?,
+            send: SendBuffer::new(SEND_BUFFER_BYTES, SEND_BUFFER_RUNS),
+            read: vec![0; READ_BUFFER],
+            commands: commanded,
+            events,
+            held_event: None,
+            sleeper,
+            orchestration,
+            stop: Arc::clone(&stop),
+            counters: Arc::clone(&counters),
+        };
+        let thread = std::thread::Builder::new().name("fz-data-plane".to_owned());
+        let thread = Some(thread.spawn(move || event_loop.run())?);
+        let wake_socket = Some(wake_socket);
+        let events = happened;
+        Ok(Handle { commands, events, waker, wake_flag, wake_socket, stop, counters, thread })
+    }
+
+    fn run(mut self) {
+        while !self.stop.load(Ordering::Acquire) {
+            let now = clock::now();
+            self.sleeper.clear();
+            self.run_timers(now);
+            let more = self.read_wire(now) | self.read_tuns(now) | self.apply_commands(now);
+            self.read_dns(now);
+            self.hand_up_events();
+            self.publish_counters();
+            if !more {
+                self.sleep();
+            }
+        }
+        // The queue may be full: then the receiver sees the end by the closed channel.
+        let _ = self.events.try_send(LoopEvent::Stopped);
+        self.orchestration.wake();
+    }
+
+    fn run_timers(&mut self, now: Instant) {
+        for station in 0..self.stations.len() {
+            let due = self.stations[station].endpoint.poll_timeout(now);
+            if due.is_some_and(|(at, _)| at <= now) {
+                self.input(station, now, |endpoint, io| endpoint.handle_timeout(now, io));
+            }
+        }
+    }
+
+    /// Hands over datagrams that are due; returns whether there may be more.
+    fn read_wire(&mut self, now: Instant) -> bool {
+        let mut more = false;
+        for station in 0..self.stations.len() {
+            for turn in 1..=WIRE_BATCHES {
+                let Some(batch) = self.wire.receive(station, now) else { break };
+                let Station { endpoint, tun } = &mut self.stations[station];
+                let mut io = Io { send: &mut self.send, host: tun };
+                endpoint.handle_network(batch.from, batch.bytes, batch.datagram_size, now, &mut io);
+                self.drain(station, now);
+                more |= turn == WIRE_BATCHES;
+            }
+        }
+        more
+    }
+
+    /// Reads a batch from each TUN device; returns whether there may be more.
+    fn read_tuns(&mut self, now: Instant) -> bool {
+        let mut more = false;
+        for station in 0..self.stations.len() {
+            for turn in 1..=TUN_BATCH {
+                match self.stations[station].tun.read(&mut self.read) {
+                    Ok(Some(len)) => self.tun_input(station, len, now),
+                    Ok(None) => break,
+                    Err(error) => {
+                        self.tun_lost(station, &error);
+                        break;
+                    }
+                }
+                more |= turn == TUN_BATCH;
+            }
+        }
+        more
+    }
+
+    fn tun_input(&mut self, station: usize, len: usize, now: Instant) {
+        let Station { endpoint, tun } = &mut self.stations[station];
+        let mut io = Io { send: &mut self.send, host: tun };
+        match packet::parse(&self.read[..len]) {
+            Err(why) => endpoint.handle_malformed(&self.read[..len], why, now, &mut io),
+            Ok(_) => {
+                if let Ok(train) = Train::single(&mut self.read[..len]) {
+                    endpoint.handle_tun(train, now, &mut io);
+                }
+            }
+        }
+        self.drain(station, now);
+    }
+
+    fn tun_lost(&mut self, station: usize, error: &io::Error) {
+        if !std::mem::replace(&mut self.tun_failed[station], true) {
+            let event = LoopEvent::TunFailed { station, error: error.to_string() };
+            self.held_event = self.held_event.take().or(Some(event));
+        }
+    }
+
+    /// Applies commands; returns whether there may be more.
+    fn apply_commands(&mut self, now: Instant) -> bool {
+        for _ in 0..COMMANDS_A_TURN {
+            let Ok((station, command)) = self.commands.try_recv() else { return false };
+            if station >= self.stations.len() {
+                self.counters.misdirected.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            let mut misdirected = false;
+            self.input(station, now, |endpoint, io| {
+                misdirected = endpoint.handle_command(command, now, io).is_err();
+            });
+            self.counters.misdirected.fetch_add(u64::from(misdirected), Ordering::Relaxed);
+        }
+        true
+    }
+
+    fn read_dns(&mut self, now: Instant) {
+        while let Some(answer) = self.dns.poll() {
+            let response = answer.response.as_deref();
+            self.input(answer.station, now, |endpoint, io| {
+                endpoint.handle_dns_response(answer.id, response, now, io);
+            });
+        }
+    }
+
+    /// Gives one input to an endpoint, then drains it.
+    fn input(
+        &mut self,
+        station: usize,
+        now: Instant,
+        give: impl FnOnce(&mut dyn Endpoint, &mut Io<'_>),
+    ) {
+        let Station { endpoint, tun } = &mut self.stations[station];
+        give(endpoint.as_mut(), &mut Io { send: &mut self.send, host: tun });
+        self.drain(station, now);
+    }
+
+    fn drain(&mut self, station: usize, now: Instant) {
+        if !self.send.is_empty() {
+            self.wire.send(station, &self.send, now);
+            self.send.clear();
+        }
+        while let Some(query) = self.stations[station].endpoint.poll_dns() {
+            self.dns.ask(station, query);
+        }
+    }
+
+    /// Moves events up while the queue has room. What does not fit stays in the endpoints.
+    fn hand_up_events(&mut self) {
+        let mut woken = false;
+        for station in 0..self.stations.len() {
+            loop {
+                let endpoint = &mut self.stations[station].endpoint;
+                let next = self.held_event.take();
+                let next =
+                    next.or_else(|| endpoint.poll_event().map(|e| LoopEvent::Endpoint(station, e)));
+                let Some(event) = next else { break };
+                match self.events.try_send(event) {
+                    Ok(()) => woken = true,
+                    Err(TrySendError::Full(event)) => {
+                        self.held_event = Some(event);
+                        break;
+                    }
+                    Err(TrySendError::Disconnected(_)) => break,
+                }
+            }
+        }
+        if woken {
+            self.orchestration.wake();
+        }
+    }
+
+    fn publish_counters(&mut self) {
+        for (station, counters) in self.counters.stations.iter().enumerate() {
+            let tun = self.stations[station].tun.counters();
+            counters.tun_read.store(tun.read, Ordering::Relaxed);
+            counters.tun_written.store(tun.written, Ordering::Relaxed);
+            counters.tun_refused.store(tun.refused, Ordering::Relaxed);
+            counters.link_dropped.store(self.wire.dropped(station), Ordering::Relaxed);
+        }
+        self.counters.turns.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn sleep(&mut self) {
+        let now = clock::now();
+        let endpoints = self.stations.iter().filter_map(|s| s.endpoint.poll_timeout(now));
+        let due = endpoints.map(|(at, _)| at).chain(self.wire.poll_timeout()).min();
+        let wait = due.map_or(LONGEST_SLEEP, |at| at.saturating_duration_since(now));
+        let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(3);
+        fds.push(readable(self.sleeper.as_fd()));
+        for (station, failed) in self.stations.iter().zip(self.tun_failed) {
+            if !failed {
+                fds.push(readable(station.tun.as_fd()));
+            }
+        }
+        let wait = TimeSpec::from_duration(wait.min(LONGEST_SLEEP));
+        // An interrupted wait is a short one.
+        let _ = ppoll(&mut fds, Some(wait), None);
+    }
+}
+
+fn readable(fd: BorrowedFd<'_>) -> PollFd<'_> {
+    PollFd::new(fd, PollFlags::POLLIN)
+}

@@ -1,0 +1,125 @@
+//! The ends of a running loop's queues: commands in, events out, counters, stop.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
+use std::thread::JoinHandle;
+
+use tunnel::messages::{Command, Event};
+
+use crate::wake::{WakeFlag, Waker};
+
+/// Commands that may wait; more are refused, which tells their sender to slow down.
+pub(crate) const COMMANDS: usize = 4096;
+/// Events that may wait. When these are not taken, requests stay in the endpoints as state.
+pub(crate) const EVENTS: usize = 4096;
+
+/// Something for orchestration.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LoopEvent {
+    /// Of the endpoint with this number.
+    Endpoint(usize, Event),
+    /// A TUN device failed; its endpoint gets no more packets from the host.
+    TunFailed {
+        /// Number of the endpoint.
+        station: usize,
+        /// What the kernel said.
+        error: String,
+    },
+    /// The loop ended and sends nothing more.
+    Stopped,
+}
+
+/// Figures of one station, read at any time from any thread.
+#[derive(Debug, Default)]
+pub struct StationCounters {
+    /// Packets read from its TUN device.
+    pub tun_read: AtomicU64,
+    /// Packets written to it.
+    pub tun_written: AtomicU64,
+    /// Packets that the kernel did not take.
+    pub tun_refused: AtomicU64,
+    /// Datagrams lost on its link or cut off by the link's queue.
+    pub link_dropped: AtomicU64,
+}
+
+/// Figures of a loop.
+#[derive(Debug, Default)]
+pub struct LoopCounters {
+    /// Per station.
+    pub stations: [StationCounters; 2],
+    /// Turns of the loop.
+    pub turns: AtomicU64,
+    /// Commands that were meant for the other role.
+    pub misdirected: AtomicU64,
+}
+
+/// The orchestration's side of a running [`crate::EventLoop`].
+#[derive(Debug)]
+pub struct Handle {
+    pub(crate) commands: SyncSender<(usize, Command)>,
+    pub(crate) events: Receiver<LoopEvent>,
+    pub(crate) waker: Waker,
+    pub(crate) wake_flag: WakeFlag,
+    pub(crate) wake_socket: Option<OwnedFd>,
+    pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) counters: Arc<LoopCounters>,
+    pub(crate) thread: Option<JoinHandle<()>>,
+}
+
+impl Handle {
+    /// Queues a command for an endpoint; it is applied between two batches.
+    ///
+    /// # Errors
+    /// The command, if the queue is full or the loop has ended.
+    pub fn command(&self, station: usize, command: Command) -> Result<(), Command> {
+        let result = self.commands.try_send((station, command));
+        self.waker.wake();
+        result.map_err(|refused| {
+            let (TrySendError::Full((_, command)) | TrySendError::Disconnected((_, command))) =
+                refused;
+            command
+        })
+    }
+
+    /// The socket that becomes readable when events wait; can be taken once.
+    pub fn take_wake_socket(&mut self) -> Option<OwnedFd> {
+        self.wake_socket.take()
+    }
+
+    /// The next event. Call [`Handle::lower_wake_flag`] first, after reading the socket.
+    pub fn poll_event(&self) -> Option<LoopEvent> {
+        let event = self.events.try_recv().ok();
+        if event.is_some() {
+            // The loop may be holding events back for want of room.
+            self.waker.wake();
+        }
+        event
+    }
+
+    /// From now on a new event writes a byte to the socket again.
+    pub fn lower_wake_flag(&self) {
+        self.wake_flag.lower();
+    }
+
+    /// Figures of the loop.
+    pub fn counters(&self) -> &LoopCounters {
+        &self.counters
+    }
+
+    /// Ends the loop and waits for its thread.
+    pub fn stop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        self.waker.wake();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,146 @@
+//! A Linux TUN device: whole IP packets, one a system call.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use packet::{MAX_PACKET, Train, TrainSink};
+
+use crate::namespace;
+
+/// Why a TUN device could not be opened; the text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum TunError {
+    /// The name is empty, too long, or has a character that the kernel refuses.
+    #[error("{0:?} is no name for a network interface: 1 to 15 bytes without '/' and blanks")]
+    Name(String),
+    /// The kernel said no.
+    #[error("TUN device {name}: {source}; it needs CAP_NET_ADMIN and a readable /dev/net/tun")]
+    Open {
+        /// The device's name.
+        name: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// An open TUN device.
+#[derive(Debug)]
+pub struct Tun {
+    file: File,
+    segment: [u8; MAX_PACKET],
+    counters: TunCounters,
+}
+
+/// What went through a device, and what the kernel did not take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TunCounters {
+    /// Packets read.
+    pub read: u64,
+    /// Packets written.
+    pub written: u64,
+    /// Writes that the kernel refused (its queue full, the device down).
+    pub refused: u64,
+}
+
+impl Tun {
+    /// Opens device `name` inside the network namespace at `namespace`, without blocking mode and
+    /// without offloads: a read gives one packet.
+    ///
+    /// # Errors
+    /// [`TunError`].
+    pub fn open(name: &str, namespace: Option<&Path>) -> Result<Self, TunError> {
+        let bytes = name.as_bytes();
+        let refused = |byte: &u8| *byte == b'/' || byte.is_ascii_whitespace() || *byte == 0;
+        if bytes.is_empty() || bytes.len() >= libc::IFNAMSIZ || bytes.iter().any(refused) {
+            return Err(TunError::Name(name.to_owned()));
+        }
+        let file = namespace::inside(namespace, || attach(bytes));
+        let file = file.map_err(|source| TunError::Open { name: name.to_owned(), source })?;
+        Ok(Self { file, segment: [0; MAX_PACKET], counters: TunCounters::default() })
+    }
+
+    /// Reads one packet into `buffer`; `None` when nothing waits.
+    ///
+    /// # Errors
+    /// What the kernel returned: the device is gone.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        match self.file.read(buffer) {
+            Ok(len) => {
+                self.counters.read += 1;
+                Ok(Some(len))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What went through.
+    pub fn counters(&self) -> TunCounters {
+        self.counters
+    }
+
+    /// The descriptor to wait on.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl TrainSink for Tun {
+    fn accept(&mut self, train: &Train<'_>) {
+        for i in 0..train.segments() {
+            let len = train.write_segment(i, &mut self.segment);
+            match self.file.write(&self.segment[..len]) {
+                Ok(_) => self.counters.written += 1,
+                Err(_) => self.counters.refused += 1,
+            }
+        }
+    }
+}
+
+/// The part of `struct ifreq` that TUNSETIFF reads.
+#[repr(C)]
+struct InterfaceRequest {
+    name: [u8; libc::IFNAMSIZ],
+    flags: libc::c_short,
+    padding: [u8; 22],
+}
+
+#[allow(unsafe_code)]
+fn attach(name: &[u8]) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
+        .open("/dev/net/tun")?;
+    let mut request = InterfaceRequest {
+        name: [0; libc::IFNAMSIZ],
+        flags: (libc::IFF_TUN | libc::IFF_NO_PI) as libc::c_short,
+        padding: [0; 22],
+    };
+    request.name[..name.len()].copy_from_slice(name);
+    // SAFETY: TUNSETIFF reads and writes one struct ifreq (40 bytes on 64-bit Linux, which
+    // InterfaceRequest has) behind the pointer, and the struct outlives the call.
+    let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(file) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_request_is_as_large_as_the_kernels() {
+        assert_eq!(size_of::<InterfaceRequest>(), size_of::<libc::ifreq>());
+    }
+
+    #[test]
+    fn impossible_names_are_refused_before_the_kernel_is_asked() {
+        for name in ["", "a-name-that-is-too-long", "a/b", "a b", "a\0b"] {
+            assert!(matches!(Tun::open(name, None), Err(TunError::Name(_))), "{name:?}");
+        }
+    }
+}

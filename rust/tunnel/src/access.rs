@@ -1,0 +1,123 @@
+//! What a Gateway's Clients may reach: grants with filters and expiry.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use dns::{Pattern, ResourceId};
+use nat::translations::Denied;
+use packet::{Instant, Protocol, Transport};
+
+use crate::filter::FilterSet;
+use crate::messages::{Resource, Target};
+
+/// One Client's access to one resource.
+pub(crate) struct Grant {
+    pub(crate) resource: Resource,
+    filters: FilterSet,
+    pattern: Option<Pattern>,
+    expires: Option<Instant>,
+    /// Small number of the resource, which a flow's record notes.
+    tag: u32,
+}
+
+/// The grants of one Client.
+#[derive(Default)]
+pub(crate) struct Grants {
+    by_id: BTreeMap<ResourceId, Grant>,
+    /// Raised by every change; a flow whose access was checked in an earlier epoch is checked again (R26).
+    epoch: u32,
+}
+
+/// Numbers of resources, for the notes of flow records.
+#[derive(Default)]
+pub(crate) struct Tags {
+    resources: Vec<ResourceId>,
+    numbers: BTreeMap<ResourceId, u32>,
+}
+
+/// Grants that end by themselves, soonest first.
+pub(crate) type Expiries<K> = BTreeSet<(Instant, K, ResourceId)>;
+
+impl Tags {
+    pub(crate) fn number(&mut self, resource: ResourceId) -> u32 {
+        *self.numbers.entry(resource).or_insert_with(|| {
+            self.resources.push(resource);
+            (self.resources.len() - 1) as u32
+        })
+    }
+
+    pub(crate) fn resource(&self, tag: u32) -> Option<ResourceId> {
+        self.resources.get(tag as usize).copied()
+    }
+}
+
+impl Grants {
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Gives access, or changes it. Returns the former grant's expiry.
+    pub(crate) fn insert(
+        &mut self,
+        resource: Resource,
+        expires: Option<Instant>,
+        tag: u32,
+    ) -> Option<Instant> {
+        self.epoch = self.epoch.wrapping_add(1);
+        let pattern = match &resource.target {
+            // Orchestration checks patterns before it passes them on; a wrong one covers nothing.
+            Target::Dns { address, .. } => Pattern::parse(address).ok(),
+            Target::Cidr { .. } => None,
+        };
+        let (id, filters) = (resource.id, FilterSet::new(&resource.filters));
+        let former = self.by_id.insert(id, Grant { resource, filters, pattern, expires, tag });
+        former.and_then(|grant| grant.expires)
+    }
+
+    /// Takes access away. Returns the grant's expiry.
+    pub(crate) fn remove(&mut self, id: ResourceId) -> Option<Option<Instant>> {
+        let grant = self.by_id.remove(&id)?;
+        self.epoch = self.epoch.wrapping_add(1);
+        Some(grant.expires)
+    }
+
+    /// The pattern of a DNS resource (R17).
+    pub(crate) fn dns_resource(&self, id: ResourceId) -> Result<&Pattern, Denied> {
+        let grant = self.by_id.get(&id).ok_or(Denied::NotAuthorised)?;
+        grant.pattern.as_ref().ok_or(Denied::NotDns)
+    }
+
+    /// The tag of the first of `resources` that lets a packet to `port` pass.
+    pub(crate) fn permit(
+        &self,
+        resources: &[ResourceId],
+        protocol: Protocol,
+        port: u16,
+    ) -> Option<u32> {
+        let grants = resources.iter().filter_map(|id| self.by_id.get(id));
+        grants.into_iter().find(|grant| grant.filters.permits(protocol, port)).map(|g| g.tag)
+    }
+
+    /// Whether a network that holds `address` lets the packet pass. `outbound` tells whether the packet
+    /// goes to the resource or comes from it: filters see the resource's port.
+    pub(crate) fn permits_address(
+        &self,
+        address: IpAddr,
+        transport: &Transport,
+        outbound: bool,
+    ) -> bool {
+        self.by_id.values().any(|grant| match &grant.resource.target {
+            Target::Cidr { address: network } => {
+                network.contains(address) && permits(&grant.filters, transport, outbound)
+            }
+            Target::Dns { .. } => false,
+        })
+    }
+}
+
+fn permits(filters: &FilterSet, transport: &Transport, outbound: bool) -> bool {
+    match (transport.flow(), outbound) {
+        (Some((protocol, source, _)), false) => filters.permits(protocol, source),
+        (Some(_) | None, _) => filters.permits_transport(transport),
+    }
+}

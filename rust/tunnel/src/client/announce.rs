@@ -1,0 +1,128 @@
+//! The Client's half of the control protocol: messages of the DNS resource NAT go out, its events take
+//! effect.
+
+use ::dns::{Family, IpStack, NameId};
+use connection::{Event as ConnectionEvent, SealError};
+use nat::control::{AssignedIps, GatewayId};
+use nat::resource_nat::{EntryId, EntryKey, Event};
+use packet::{Class, Instant, MAX_PACKET, Train};
+
+use super::Client;
+use super::routes::{GatewaySlot, ResourceSlot};
+use crate::endpoint::Io;
+use crate::messages::{ClientEvent, NatEvent, Target};
+use crate::p2p::{self, EventType};
+use crate::refuse::Refusal;
+
+impl Client {
+    /// Lets events of connections and of the NAT take effect, and sends what the NAT has to say.
+    pub(super) fn announce_all(&mut self, now: Instant, io: &mut Io<'_>) {
+        while let Some(ConnectionEvent::Ready(peer)) = self.connections.poll_event() {
+            let gateway = self.routes.gateway_of_peer(peer).map(|(_, gateway)| gateway.id);
+            if let Some(gateway) = gateway {
+                self.nat.connection_made(gateway, true, now);
+            }
+            self.connection_ready(peer, now, io);
+        }
+        self.apply_nat_events(now, io);
+        while let Some((gateway, message)) = self.nat.poll_transmit() {
+            self.announce(gateway, &message, now, io);
+        }
+        while let Some(name) = self.stub.poll_recycled() {
+            self.nat.remove_name(name);
+            self.routes.forget_name(name);
+            self.dns.forget(name);
+        }
+    }
+
+    /// Sends one AssignedIps. Without a session it is lost, like on the way: its timer repeats it (R03),
+    /// and a session that comes up asks for all of them (R42).
+    fn announce(
+        &mut self,
+        gateway: GatewayId,
+        message: &AssignedIps,
+        now: Instant,
+        io: &mut Io<'_>,
+    ) {
+        let slot = self.routes.gateway_slot(gateway);
+        let Some(peer) = slot.and_then(|slot| self.routes.gateway(slot)).map(|g| g.peer) else {
+            return;
+        };
+        let mut packet = [0; MAX_PACKET];
+        let body = message.encode(&mut packet[p2p::BODY..]);
+        let len = body.and_then(|body| p2p::finish(&mut packet, EventType::AssignedIps, body));
+        let train = len.and_then(|len| Train::single(&mut packet[..len]).ok());
+        let sent =
+            train.map(|train| self.connections.seal(peer, &train, Class::Control, now, io.send));
+        if !matches!(sent, Some(Ok(()) | Err(SealError::NotReady))) {
+            self.counters.control_ignored += 1;
+        }
+    }
+
+    pub(super) fn apply_nat_events(&mut self, now: Instant, io: &mut Io<'_>) {
+        while let Some(event) = self.nat.poll_event() {
+            self.apply_nat_event(event, now, io);
+        }
+    }
+
+    fn apply_nat_event(&mut self, event: Event, now: Instant, io: &mut Io<'_>) {
+        match event {
+            Event::Release { entry, family } => self.release(entry, family, now, io),
+            Event::GiveUp { entry, family, silent } => {
+                let Some(key) = self.waiting.key_of_entry(entry, family) else { return };
+                if silent {
+                    self.discard(key);
+                } else {
+                    self.give_up(key, Refusal::SetUpRefused, now, io);
+                }
+            }
+            Event::Established { key, .. } => self.record_nat(NatEvent::Established, key),
+            Event::Refreshed { key, .. } => self.record_nat(NatEvent::Refreshed, key),
+            Event::Stale { key } => self.record_nat(NatEvent::Stale, key),
+            Event::Refused { key, .. } => self.record_nat(NatEvent::Refused, key),
+            Event::AccessLost { key } => {
+                if let Some(slot) = self.routes.slot(key.resource) {
+                    self.routes.deauthorize(slot);
+                }
+            }
+        }
+    }
+
+    fn release(&mut self, entry: EntryId, family: Family, now: Instant, io: &mut Io<'_>) {
+        if let Some(key) = self.waiting.key_of_entry(entry, family) {
+            self.advance(key, now, io);
+        }
+    }
+
+    fn record_nat(&mut self, event: NatEvent, key: EntryKey) {
+        let Some(name) = self.stub.names().get(key.name) else { return };
+        let name = name.as_str().to_owned();
+        let EntryKey { gateway, resource, .. } = key;
+        self.record(ClientEvent::Nat { event, name, resource, gateway });
+    }
+
+    /// The key of the NAT's entry for a name.
+    pub(super) fn entry_key(
+        &self,
+        resource: ResourceSlot,
+        gateway: GatewaySlot,
+        name: NameId,
+    ) -> Option<EntryKey> {
+        let resource = self.routes.get(resource)?.resource.id;
+        let gateway = self.routes.gateway(gateway)?.id;
+        Some(EntryKey { gateway, name, resource })
+    }
+
+    /// Which families a resource offers.
+    pub(super) fn ip_stack(&self, resource: ResourceSlot) -> IpStack {
+        match self.routes.get(resource).map(|entry| &entry.resource.target) {
+            Some(Target::Dns { ip_stack, .. }) => *ip_stack,
+            Some(Target::Cidr { .. }) | None => IpStack::Dual,
+        }
+    }
+
+    /// Whether a Gateway serves a resource.
+    pub(super) fn serves(&self, gateway: GatewaySlot, resource: ResourceSlot) -> bool {
+        self.routes.get(resource).is_some_and(|entry| entry.gateway == Some(gateway))
+    }
+}

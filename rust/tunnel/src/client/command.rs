@@ -1,0 +1,143 @@
+//! What orchestration tells the Client.
+
+use std::time::Duration;
+
+use ::dns::{Name, Pattern, Proxies, ResourceId};
+use connection::{Plain, ReceiverIndex};
+use nat::control::GatewayId;
+use packet::Instant;
+
+use super::Client;
+use super::routes::GatewayEntry;
+use crate::endpoint::Io;
+use crate::messages::{
+    AuthorizationFailure, ClientCommand, ClientEvent, Endpoint as PeerEndpoint, GatewayPeer,
+    ProxyRecord, Resource, Target,
+};
+use crate::refuse::Refusal;
+
+impl Client {
+    pub(super) fn apply(&mut self, command: ClientCommand, now: Instant, io: &mut Io<'_>) {
+        match command {
+            ClientCommand::SetDnsServers { servers } => {
+                self.dns.set_servers(&servers);
+                let sentinels = self.dns.addresses();
+                self.record(ClientEvent::SentinelsChanged { sentinels });
+            }
+            ClientCommand::SetResource { resource } => self.set_resource(resource, now, io),
+            ClientCommand::RemoveResource { resource } => self.remove_resource(resource, now, io),
+            ClientCommand::Authorize { resource, gateway } => {
+                self.authorize(resource, &gateway, now, io);
+            }
+            ClientCommand::AuthorizationFailed { resource, reason } => {
+                self.authorization_failed(resource, reason, now, io);
+            }
+            ClientCommand::RemoveGateway { gateway } => self.remove_gateway(gateway, now, io),
+            ClientCommand::RestoreProxies { names } => self.restore(&names, now),
+            ClientCommand::Inspect { id, what, cursor } => self.inspect(id, what, cursor, now),
+        }
+    }
+
+    /// A changed target or filter acts as remove and add; a changed name in place.
+    fn set_resource(&mut self, resource: Resource, now: Instant, io: &mut Io<'_>) {
+        if let Some(slot) = self.routes.slot(resource.id)
+            && let Some(entry) = self.routes.get(slot)
+            && entry.resource.target == resource.target
+            && entry.resource.filters == resource.filters
+        {
+            return;
+        }
+        self.remove_resource(resource.id, now, io);
+        if let Target::Dns { address, ip_stack } = &resource.target {
+            // Orchestration checks patterns before it passes them on; a wrong one covers nothing.
+            if let Ok(pattern) = Pattern::parse(address) {
+                self.stub.resources_mut().insert(resource.id, pattern, *ip_stack);
+            }
+        }
+        self.routes.insert(resource);
+    }
+
+    fn remove_resource(&mut self, id: ResourceId, now: Instant, io: &mut Io<'_>) {
+        self.stub.resources_mut().remove(id);
+        if let Some(slot) = self.routes.slot(id) {
+            for key in self.waiting.keys_of(slot) {
+                self.give_up(key, Refusal::SetUpRefused, now, io);
+            }
+            self.routes.remove(id);
+        }
+        self.nat.remove_resource(id);
+    }
+
+    /// A Gateway serves a resource from now on: what waited for that goes on.
+    fn authorize(
+        &mut self,
+        resource: ResourceId,
+        peer: &GatewayPeer,
+        now: Instant,
+        io: &mut Io<'_>,
+    ) {
+        let Some(slot) = self.routes.slot(resource) else { return };
+        let gateway = match self.routes.gateway_slot(peer.id) {
+            Some(gateway) => gateway,
+            None => {
+                let session = session(&peer.endpoint, now);
+                let local = ReceiverIndex::from_wire(peer.endpoint.local_index);
+                let index = self.connections.insert(session, local, peer.endpoint.address);
+                let Some(index) = index else { return };
+                let GatewayPeer { id, ipv4, ipv6, .. } = *peer;
+                self.routes.insert_gateway(GatewayEntry { id, ipv4, ipv6, peer: index })
+            }
+        };
+        self.routes.authorize(slot, gateway);
+        for key in self.waiting.keys_of(slot) {
+            self.advance(key, now, io);
+        }
+    }
+
+    fn authorization_failed(
+        &mut self,
+        resource: ResourceId,
+        reason: AuthorizationFailure,
+        now: Instant,
+        io: &mut Io<'_>,
+    ) {
+        let Some(slot) = self.routes.slot(resource) else { return };
+        let refusal = match reason {
+            AuthorizationFailure::Offline => Refusal::SetUpRefused,
+            AuthorizationFailure::Forbidden | AuthorizationFailure::NotFound => Refusal::Prohibited,
+        };
+        for key in self.waiting.keys_of(slot) {
+            self.give_up(key, refusal, now, io);
+        }
+    }
+
+    /// Forgets a Gateway: its entries end, its resources need a new authorisation.
+    pub(super) fn remove_gateway(&mut self, id: GatewayId, now: Instant, io: &mut Io<'_>) {
+        self.nat.remove_gateway(id);
+        // What was held for its entries is given up while they can still be found.
+        self.apply_nat_events(now, io);
+        if let Some(gateway) = self.routes.remove_gateway(id) {
+            self.connections.remove(gateway.peer);
+        }
+    }
+
+    fn restore(&mut self, names: &[ProxyRecord], now: Instant) {
+        for ProxyRecord { name, ipv4, ipv6 } in names {
+            let Ok(name) = Name::parse(name) else { continue };
+            let proxies = Proxies { ipv4: *ipv4, ipv6: *ipv6 };
+            if let Ok(id) = {
+                let _ = (&name, &proxies, now);
+                Err::<::dns::NameId, ()>(())
+            } {
+                self.dns.remember(id);
+            }
+        }
+    }
+}
+
+/// The laboratory's session. The second issue's WireGuard takes this place for real endpoints.
+pub(crate) fn session(endpoint: &PeerEndpoint, now: Instant) -> Box<Plain> {
+    let remote = ReceiverIndex::from_wire(endpoint.remote_index);
+    let wait = Duration::try_from_secs_f64(endpoint.ready_after).unwrap_or_default();
+    Box::new(Plain::new(remote, now + wait))
+}

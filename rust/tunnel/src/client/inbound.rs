@@ -1,0 +1,103 @@
+//! From a Gateway to the TUN: the stations of datagrams that arrive.
+
+use connection::{PacketRange, PeerIndex};
+use nat::control::DomainStatus;
+use packet::{Instant, Summary, Train};
+
+use super::Client;
+use crate::endpoint::Io;
+use crate::incoming::{self, Incoming};
+use crate::p2p::{self, EventType};
+use crate::refuse::Refusal;
+
+impl Client {
+    /// First station: datagrams are opened in place and told apart by peer.
+    pub(super) fn receive_datagrams(
+        &mut self,
+        buffer: &mut [u8],
+        datagram_size: usize,
+        now: Instant,
+        io: &mut Io<'_>,
+    ) {
+        let mut opened = std::mem::take(&mut self.opened);
+        self.connections.open(buffer, datagram_size, now, &mut opened);
+        for &group in opened.groups() {
+            self.receive_packets(group.peer, buffer, opened.packets(group), now, io);
+        }
+        self.opened = opened;
+    }
+
+    /// Second station: control packets are consumed, the others join to trains.
+    fn receive_packets(
+        &mut self,
+        peer: PeerIndex,
+        buffer: &mut [u8],
+        packets: &[PacketRange],
+        now: Instant,
+        io: &mut Io<'_>,
+    ) {
+        let mut rest = packets;
+        while let Some(incoming) = incoming::next(buffer, &mut rest) {
+            match incoming {
+                Incoming::Control(packet) => self.receive_control(peer, packet, now, io),
+                Incoming::Train(train) => self.deliver(peer, &train, now, io),
+                Incoming::Malformed => self.refuser.silently(Refusal::Malformed, 1),
+            }
+        }
+    }
+
+    /// Last station: to the host, if this Gateway may speak for the source (dataplane §3.10).
+    fn deliver(&mut self, peer: PeerIndex, train: &Train<'_>, now: Instant, io: &mut Io<'_>) {
+        let summary = *train.summary();
+        let allowed = self.is_own(summary.destination) && self.may_speak(peer, &summary, now);
+        if allowed {
+            self.counters.delivered += train.segments() as u64;
+            io.host.accept(train);
+        } else {
+            self.refuser.silently(Refusal::NotAllowed, train.segments() as u64);
+        }
+    }
+
+    fn may_speak(&mut self, peer: PeerIndex, summary: &Summary, now: Instant) -> bool {
+        let Some((slot, gateway)) = self.routes.gateway_of_peer(peer) else { return false };
+        if summary.source == gateway.ipv4 || summary.source == gateway.ipv6 {
+            return true;
+        }
+        if let Some(name) = self.stub.pool().name_of(summary.source) {
+            self.stub.pool_mut().touch(name, now);
+            let resources = self.routes.of_name(&mut self.stub, name);
+            return resources.iter().any(|&resource| self.serves(slot, resource));
+        }
+        self.routes.covers(summary.source, slot)
+    }
+
+    /// A message of the Gateway's side of the NAT.
+    fn receive_control(&mut self, peer: PeerIndex, packet: &[u8], now: Instant, io: &mut Io<'_>) {
+        self.counters.control_received += 1;
+        match p2p::parse(packet) {
+            Some((EventType::DomainStatus, body)) => match DomainStatus::decode(body) {
+                Ok(status) => self.receive_status(peer, &status, now),
+                Err(_) => self.counters.control_ignored += 1,
+            },
+            Some((EventType::Goodbye, _)) => self.receive_goodbye(peer, now, io),
+            Some((EventType::AssignedIps, _)) | None => self.counters.control_ignored += 1,
+        }
+    }
+
+    fn receive_status(&mut self, peer: PeerIndex, status: &DomainStatus, now: Instant) {
+        let gateway = self.routes.gateway_of_peer(peer).map(|(_, gateway)| gateway.id);
+        let name = ::dns::Name::parse(&status.domain).ok();
+        let name = name.and_then(|name| self.stub.names().find(&name));
+        match gateway.zip(name) {
+            Some((gateway, name)) => self.nat.handle_status(gateway, name, status, now),
+            None => self.counters.control_ignored += 1,
+        }
+    }
+
+    fn receive_goodbye(&mut self, peer: PeerIndex, now: Instant, io: &mut Io<'_>) {
+        let gateway = self.routes.gateway_of_peer(peer).map(|(_, gateway)| gateway.id);
+        if let Some(gateway) = gateway {
+            self.remove_gateway(gateway, now, io);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Pages of the Client's state for orchestration.
+
+use ::dns::{Family, NameId};
+use packet::Instant;
+use serde_json::{Value, json};
+
+use super::Client;
+use super::routes::ResourceSlot;
+use crate::messages::{ClientEvent, InspectClient};
+
+/// Rows of a page (design §4).
+const PAGE: usize = 256;
+
+impl Client {
+    pub(super) fn inspect(&mut self, id: u64, what: InspectClient, cursor: u64, now: Instant) {
+        let (rows, cursor) = match what {
+            InspectClient::Counters => (vec![self.counters_row()], None),
+            InspectClient::Resources => self.resource_rows(cursor, now),
+        };
+        self.events.push_back(ClientEvent::Inspected { id, rows, cursor });
+    }
+
+    /// Every counter, by the state machine that keeps it.
+    fn counters_row(&self) -> Value {
+        let (nat, buffer, dns) = (self.nat.counters(), self.buffer.counters(), &self.dns.counters);
+        let opened = self.connections.counters();
+        json!({
+            "forwarded": self.counters.forwarded,
+            "delivered": self.counters.delivered,
+            "held": self.counters.held,
+            "drained": self.counters.drained,
+            "control_received": self.counters.control_received,
+            "control_ignored": self.counters.control_ignored,
+            "records_dropped": self.records_dropped,
+            "refused": self.refuser.counters(),
+            "nat": {
+                "queries": nat.queries,
+                "touched_entries": nat.touched_entries,
+                "handshakes": nat.handshakes,
+                "transmissions": nat.transmissions,
+                "refreshes_completed": nat.refreshes_completed,
+                "refreshes_stale": nat.refreshes_stale,
+                "statuses_ignored": nat.statuses_ignored,
+            },
+            "buffer": {
+                "stored": buffer.stored,
+                "duplicate": buffer.duplicate,
+                "replaced": buffer.replaced,
+                "released": buffer.released,
+                "expired": buffer.expired,
+                "cleared": buffer.cleared,
+                "overwritten": buffer.overwritten,
+                "peak_bytes": buffer.peak_bytes,
+                "peak_packets": buffer.peak_packets,
+            },
+            "dns": {
+                "answered": dns.answered,
+                "forwarded": dns.forwarded,
+                "unanswered": dns.unanswered,
+                "malformed": dns.malformed,
+                "refused": dns.refused,
+            },
+            "datagrams": {
+                "malformed": opened.malformed,
+                "unknown_index": opened.unknown_index,
+                "refused": opened.refused,
+            },
+        })
+    }
+
+    /// Names with proxy addresses, their resources and the state of each family.
+    fn resource_rows(&mut self, cursor: u64, _now: Instant) -> (Vec<Value>, Option<u64>) {
+        let names = self.dns.announced_from(cursor, PAGE + 1);
+        let next = (names.len() > PAGE).then(|| u64::from(names[PAGE].0));
+        let mut rows = Vec::new();
+        for name in names.into_iter().take(PAGE) {
+            for slot in self.routes.of_name(&mut self.stub, name) {
+                rows.extend(self.resource_row(slot, name));
+            }
+        }
+        (rows, next)
+    }
+
+    fn resource_row(&self, slot: ResourceSlot, name: NameId) -> Option<Value> {
+        let entry = self.routes.get(slot)?;
+        let domain = self.stub.names().get(name)?;
+        let proxies = self.stub.pool().proxies(name)?;
+        let gateway = entry.gateway.and_then(|slot| self.routes.gateway(slot));
+        let key = entry.gateway.and_then(|gateway| self.entry_key(slot, gateway, name));
+        let state = |family| {
+            let state = key.and_then(|key| self.nat.state(&key, family));
+            state.map(|state| format!("{state:?}").to_lowercase())
+        };
+        Some(json!({
+            "name": domain.as_str(),
+            "resource": entry.resource.id,
+            "resource_name": entry.resource.name,
+            "gateway": gateway.map(|gateway| gateway.id),
+            "ipv4": state(Family::Ipv4),
+            "ipv6": state(Family::Ipv6),
+            "proxies": proxies.ipv4.iter().map(ToString::to_string)
+                .chain(proxies.ipv6.iter().map(ToString::to_string)).collect::<Vec<_>>(),
+        }))
+    }
+}

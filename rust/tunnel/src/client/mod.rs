@@ -1,0 +1,233 @@
+//! The Client: packets of the host to the Gateways of their resources, and back.
+//!
+//! Split by direction: [`outbound`] from the TUN to a peer, [`inbound`] from a peer to the TUN,
+//! [`waiting`] for packets that cannot leave yet, [`announce`] for the messages of the DNS resource
+//! NAT, [`dns`] for queries, [`routes`] for what leads where, [`command`] for orchestration.
+
+mod announce;
+mod command;
+mod dns;
+mod inbound;
+mod inspect;
+mod outbound;
+mod routes;
+mod waiting;
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use ::dns::{Prefix, ProxyConfig, Stub, StubConfig};
+use connection::{Connections, Opened};
+use nat::buffer::{Limits, PacketBuffer};
+use nat::resource_nat::{Config as NatConfig, RefreshPolicy, ResourceNat};
+use packet::{Instant, Malformed, Train};
+
+pub(crate) use self::command::session;
+use self::dns::Dns;
+use self::routes::Routes;
+use self::waiting::Waiting;
+use crate::endpoint::{DnsTransmit, Endpoint, Io, MisdirectedCommand, Reason, soonest};
+use crate::messages::{ClientEvent, Command, Event};
+use crate::refuse::{self, Refuser};
+
+/// Records that wait for orchestration; more are dropped and counted.
+const MAX_RECORDS: usize = 4096;
+
+/// Settings of a Client.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// Its tunnel addresses.
+    pub ipv4: Ipv4Addr,
+    /// Its tunnel addresses.
+    pub ipv6: Ipv6Addr,
+    /// Where proxy addresses come from; sentinels are excluded.
+    pub proxies: ProxyConfig,
+    /// The sentinel ranges, IPv4 and IPv6.
+    pub sentinels: [Prefix; 2],
+    /// No refresh sooner than this after the last answer (R06).
+    pub refresh_floor: Duration,
+    /// Bounds of held packets (R11).
+    pub buffer: Limits,
+    /// Random number of this process (R23).
+    pub run: u64,
+    /// Seed of hashes, ports and sequence numbers.
+    pub seed: u64,
+}
+
+impl ClientConfig {
+    /// The ranges of dataplane §1.1, a floor of 1 s, and the bounds of R11.
+    pub fn new(ipv4: Ipv4Addr, ipv6: Ipv6Addr, run: u64, seed: u64) -> Self {
+        let sentinels = [
+            Prefix::v4(100, 100, 111, 0, 24),
+            Prefix::v6(0xfd00_2021_1111_8000_0100_0100_0111_0000, 120),
+        ];
+        let proxies = ProxyConfig {
+            ipv4: Prefix::v4(100, 96, 0, 0, 11),
+            ipv6: Prefix::v6(0xfd00_2021_1111_8000_0000_0000_0000_0000, 107),
+            excluded: sentinels.to_vec(),
+        };
+        let (refresh_floor, buffer) = (Duration::from_secs(1), Limits::default());
+        Self { ipv4, ipv6, proxies, sentinels, refresh_floor, buffer, run, seed }
+    }
+}
+
+/// A Client.
+pub struct Client {
+    ipv4: Ipv4Addr,
+    ipv6: Ipv6Addr,
+    routes: Routes,
+    stub: Stub,
+    dns: Dns,
+    nat: ResourceNat,
+    buffer: PacketBuffer,
+    waiting: Waiting,
+    connections: Connections,
+    opened: Opened,
+    refuser: Refuser,
+    events: VecDeque<ClientEvent>,
+    records_dropped: u64,
+    counters: Counters,
+}
+
+/// Packets that went through.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counters {
+    forwarded: u64,
+    delivered: u64,
+    held: u64,
+    drained: u64,
+    control_received: u64,
+    control_ignored: u64,
+}
+
+impl Client {
+    /// Creates a Client without resources.
+    pub fn new(config: ClientConfig, now: Instant) -> Self {
+        Self::with_policy(config, RefreshPolicy::Keep, now)
+    }
+
+    /// Creates a Client with a refresh policy of choice, for comparison in a laboratory only (R41): no
+    /// setting of a real endpoint leads here.
+    pub fn with_policy(config: ClientConfig, policy: RefreshPolicy, now: Instant) -> Self {
+        let ClientConfig { ipv4, ipv6, proxies, sentinels, refresh_floor, buffer, run, seed } =
+            config;
+        let nat = NatConfig { refresh_floor, run, seed };
+        Self {
+            ipv4,
+            ipv6,
+            routes: Routes::default(),
+            stub: Stub::new(&StubConfig { proxies, seed }),
+            dns: Dns::new(sentinels, seed, now),
+            nat: ResourceNat::with_policy(nat, policy),
+            buffer: PacketBuffer::new(buffer, seed),
+            waiting: Waiting::default(),
+            connections: Connections::default(),
+            opened: Opened::default(),
+            refuser: Refuser::default(),
+            events: VecDeque::new(),
+            records_dropped: 0,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Whether `address` is one of the Client's own tunnel addresses.
+    fn is_own(&self, address: IpAddr) -> bool {
+        address == self.ipv4 || address == self.ipv6
+    }
+
+    /// Queues a record; drops and counts it when too many wait.
+    fn record(&mut self, event: ClientEvent) {
+        if self.events.len() < MAX_RECORDS {
+            self.events.push_back(event);
+        } else {
+            self.records_dropped += 1;
+        }
+    }
+
+    /// Lets everything that an input set in motion come to rest: messages of the NAT go out, released
+    /// packets follow them.
+    fn settle(&mut self, now: Instant, io: &mut Io<'_>) {
+        self.announce_all(now, io);
+        self.drain(now, io);
+    }
+}
+
+impl Endpoint for Client {
+    fn handle_tun(&mut self, train: Train<'_>, now: Instant, io: &mut Io<'_>) {
+        self.send_train(train, now, io);
+        self.settle(now, io);
+    }
+
+    fn handle_malformed(&mut self, bytes: &[u8], why: Malformed, now: Instant, io: &mut Io<'_>) {
+        if let Some(error) = self.refuser.packet(bytes, refuse::malformed(why, bytes), now) {
+            io.host.accept(&error);
+        }
+    }
+
+    fn handle_network(
+        &mut self,
+        _from: SocketAddr,
+        buffer: &mut [u8],
+        datagram_size: usize,
+        now: Instant,
+        io: &mut Io<'_>,
+    ) {
+        self.receive_datagrams(buffer, datagram_size, now, io);
+        self.settle(now, io);
+    }
+
+    fn handle_command(
+        &mut self,
+        command: Command,
+        now: Instant,
+        io: &mut Io<'_>,
+    ) -> Result<(), MisdirectedCommand> {
+        let Command::Client(command) = command else { return Err(MisdirectedCommand) };
+        self.apply(command, now, io);
+        self.settle(now, io);
+        Ok(())
+    }
+
+    fn handle_dns_response(
+        &mut self,
+        id: u64,
+        response: Option<&[u8]>,
+        now: Instant,
+        io: &mut Io<'_>,
+    ) {
+        self.answer_forwarded(id, response, now, io);
+    }
+
+    fn handle_timeout(&mut self, now: Instant, io: &mut Io<'_>) {
+        self.connections.handle_timeout(now);
+        self.nat.handle_timeout(now);
+        self.buffer.handle_timeout(now);
+        self.give_up_expired(now, io);
+        self.repeat_requests(now);
+        self.run_netstack(now, io);
+        self.settle(now, io);
+    }
+
+    fn poll_timeout(&self, now: Instant) -> Option<(Instant, Reason)> {
+        let drain = self.waiting.wants_drain().then_some((now, Reason::Drain));
+        let timers = [
+            self.connections.poll_timeout().map(|at| (at, Reason::Connection)),
+            self.nat.poll_timeout().map(|(at, _)| (at, Reason::Nat)),
+            self.buffer.poll_timeout().map(|(at, _)| (at, Reason::Buffer)),
+            self.routes.next_request().map(|at| (at, Reason::Authorization)),
+            self.dns.poll_timeout().map(|at| (at, Reason::Netstack)),
+        ];
+        timers.into_iter().fold(drain, soonest)
+    }
+
+    fn poll_dns(&mut self) -> Option<DnsTransmit> {
+        self.dns.poll_transmit()
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        let request = self.routes.poll_request();
+        let request = request.map(|resource| ClientEvent::AuthorizationNeeded { resource });
+        request.or_else(|| self.events.pop_front()).map(Event::Client)
+    }
+}

@@ -1,0 +1,322 @@
+//! What leads where: resources, the Gateways that serve them, and requests for those that none serves.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use ::dns::{Match, NameId, Prefix, ResourceId, Stub};
+use connection::PeerIndex;
+use nat::control::GatewayId;
+use packet::{Instant, Transport};
+use slab::Slab;
+use smallvec::SmallVec;
+
+use crate::filter::FilterSet;
+use crate::messages::{Resource, Target};
+use crate::refuse::Refusal;
+
+/// A request for authorisation is repeated after this (R42), doubling …
+const FIRST_REPEAT: Duration = Duration::from_secs(2);
+/// … up to this.
+const LAST_REPEAT: Duration = Duration::from_secs(60);
+
+/// Place of a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct ResourceSlot(pub(super) u32);
+
+/// Place of a Gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct GatewaySlot(pub(super) u32);
+
+/// Where a packet is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Route {
+    pub(super) resource: ResourceSlot,
+    /// The name behind the proxy address; none for a network.
+    pub(super) name: Option<NameId>,
+    pub(super) gateway: Option<GatewaySlot>,
+}
+
+pub(super) struct ResourceEntry {
+    pub(super) resource: Resource,
+    filters: FilterSet,
+    pub(super) gateway: Option<GatewaySlot>,
+    request: Option<Request>,
+}
+
+/// An authorisation that was asked for.
+struct Request {
+    repeat_at: Instant,
+    pause: Duration,
+}
+
+pub(super) struct GatewayEntry {
+    pub(super) id: GatewayId,
+    pub(super) ipv4: Ipv4Addr,
+    pub(super) ipv6: Ipv6Addr,
+    pub(super) peer: PeerIndex,
+}
+
+/// Resources that cover a name, most specific first; computed once and again after a change.
+#[derive(Clone, Default)]
+struct NameRoutes {
+    version: u64,
+    resources: SmallVec<[ResourceSlot; 2]>,
+}
+
+/// The tables.
+#[derive(Default)]
+pub(super) struct Routes {
+    resources: Slab<ResourceEntry>,
+    by_id: BTreeMap<ResourceId, ResourceSlot>,
+    gateways: Slab<GatewayEntry>,
+    gateway_by_id: BTreeMap<GatewayId, GatewaySlot>,
+    names: Vec<NameRoutes>,
+    networks: BTreeMap<Prefix, SmallVec<[ResourceSlot; 2]>>,
+    /// Prefix lengths in use, longest first: (IPv4, IPv6).
+    lengths: (Vec<u8>, Vec<u8>),
+    version: u64,
+    requests: VecDeque<ResourceSlot>,
+    waiting_requests: BTreeSet<(Instant, ResourceSlot)>,
+    matches: Vec<Match>,
+}
+
+impl Routes {
+    /// Adds a resource, which must not be there.
+    pub(super) fn insert(&mut self, resource: Resource) -> ResourceSlot {
+        self.version += 1;
+        let (id, target) = (resource.id, resource.target.clone());
+        let filters = FilterSet::new(&resource.filters);
+        let entry = ResourceEntry { resource, filters, gateway: None, request: None };
+        let slot = ResourceSlot(self.resources.insert(entry) as u32);
+        self.by_id.insert(id, slot);
+        if let Target::Cidr { address } = target {
+            self.networks.entry(address).or_default().push(slot);
+            self.index_lengths();
+        }
+        slot
+    }
+
+    /// Takes a resource out.
+    pub(super) fn remove(&mut self, id: ResourceId) -> Option<(ResourceSlot, ResourceEntry)> {
+        let slot = self.by_id.remove(&id)?;
+        let entry = self.resources.try_remove(slot.0 as usize)?;
+        self.version += 1;
+        if let Some(request) = &entry.request {
+            self.waiting_requests.remove(&(request.repeat_at, slot));
+        }
+        self.requests.retain(|wanted| *wanted != slot);
+        if let Target::Cidr { address } = &entry.resource.target
+            && let Some(slots) = self.networks.get_mut(address)
+        {
+            slots.retain(|other| *other != slot);
+            if slots.is_empty() {
+                self.networks.remove(address);
+            }
+            self.index_lengths();
+        }
+        Some((slot, entry))
+    }
+
+    pub(super) fn slot(&self, id: ResourceId) -> Option<ResourceSlot> {
+        self.by_id.get(&id).copied()
+    }
+
+    pub(super) fn get(&self, slot: ResourceSlot) -> Option<&ResourceEntry> {
+        self.resources.get(slot.0 as usize)
+    }
+
+    pub(super) fn gateway(&self, slot: GatewaySlot) -> Option<&GatewayEntry> {
+        self.gateways.get(slot.0 as usize)
+    }
+
+    pub(super) fn gateway_slot(&self, id: GatewayId) -> Option<GatewaySlot> {
+        self.gateway_by_id.get(&id).copied()
+    }
+
+    pub(super) fn gateway_of_peer(&self, peer: PeerIndex) -> Option<(GatewaySlot, &GatewayEntry)> {
+        let mut gateways = self.gateways.iter();
+        let (slot, entry) = gateways.find(|(_, gateway)| gateway.peer == peer)?;
+        Some((GatewaySlot(slot as u32), entry))
+    }
+
+    pub(super) fn insert_gateway(&mut self, entry: GatewayEntry) -> GatewaySlot {
+        let id = entry.id;
+        let slot = GatewaySlot(self.gateways.insert(entry) as u32);
+        self.gateway_by_id.insert(id, slot);
+        slot
+    }
+
+    /// Takes a Gateway out; its resources are served by none.
+    pub(super) fn remove_gateway(&mut self, id: GatewayId) -> Option<GatewayEntry> {
+        let slot = self.gateway_by_id.remove(&id)?;
+        for (_, entry) in &mut self.resources {
+            entry.gateway.take_if(|served| *served == slot);
+        }
+        self.gateways.try_remove(slot.0 as usize)
+    }
+
+    /// Lets a Gateway serve a resource; its request is settled.
+    pub(super) fn authorize(&mut self, slot: ResourceSlot, gateway: GatewaySlot) {
+        self.settle_request(slot);
+        if let Some(entry) = self.resources.get_mut(slot.0 as usize) {
+            entry.gateway = Some(gateway);
+        }
+    }
+
+    /// Takes the authorisation away; the next packet asks for it again.
+    pub(super) fn deauthorize(&mut self, slot: ResourceSlot) {
+        if let Some(entry) = self.resources.get_mut(slot.0 as usize) {
+            entry.gateway = None;
+        }
+    }
+
+    /// The route to a name's proxy address: among its resources the first whose filters let the packet
+    /// pass (dataplane §3.9).
+    pub(super) fn to_name(
+        &mut self,
+        stub: &mut Stub,
+        name: NameId,
+        transport: &Transport,
+    ) -> Result<Route, Refusal> {
+        let resources = self.of_name(stub, name);
+        self.choose(&resources, Some(name), transport)
+    }
+
+    /// The route to an address: the longest network, among equals the first that lets it pass.
+    pub(super) fn to_address(
+        &self,
+        address: IpAddr,
+        transport: &Transport,
+    ) -> Result<Route, Refusal> {
+        let mut refusal = Refusal::UnknownResource;
+        let lengths = if address.is_ipv4() { &self.lengths.0 } else { &self.lengths.1 };
+        for &length in lengths {
+            let Ok(network) = Prefix::new(address, length) else { continue };
+            let Some(resources) = self.networks.get(&network) else { continue };
+            match self.choose(resources, None, transport) {
+                Ok(route) => return Ok(route),
+                Err(why) => refusal = why,
+            }
+        }
+        Err(refusal)
+    }
+
+    /// Whether a Gateway serves a network that holds `address`.
+    pub(super) fn covers(&self, address: IpAddr, gateway: GatewaySlot) -> bool {
+        let lengths = if address.is_ipv4() { &self.lengths.0 } else { &self.lengths.1 };
+        let networks = lengths.iter().filter_map(|&length| Prefix::new(address, length).ok());
+        let mut resources = networks.filter_map(|network| self.networks.get(&network)).flatten();
+        resources.any(|slot| self.get(*slot).is_some_and(|entry| entry.gateway == Some(gateway)))
+    }
+
+    /// The resources that cover a name, most specific first.
+    pub(super) fn of_name(&mut self, stub: &mut Stub, name: NameId) -> SmallVec<[ResourceSlot; 2]> {
+        if self.names.len() <= name.index() {
+            self.names.resize(name.index() + 1, NameRoutes::default());
+        }
+        if self.names[name.index()].version != self.version {
+            self.names[name.index()] = self.match_name(stub, name);
+        }
+        self.names[name.index()].resources.clone()
+    }
+
+    /// The handle of a name may be given to another: its routes are computed anew.
+    pub(super) fn forget_name(&mut self, name: NameId) {
+        if let Some(routes) = self.names.get_mut(name.index()) {
+            *routes = NameRoutes::default();
+        }
+    }
+
+    fn match_name(&mut self, stub: &mut Stub, name: NameId) -> NameRoutes {
+        let mut matches = std::mem::take(&mut self.matches);
+        matches.clear();
+        if let Some(name) = stub.names().get(name).cloned() {
+            stub.resources_mut().matches(&name, &mut matches);
+        }
+        let resources = matches.iter().filter_map(|found| self.slot(found.resource)).collect();
+        self.matches = matches;
+        NameRoutes { version: self.version, resources }
+    }
+
+    fn choose(
+        &self,
+        resources: &[ResourceSlot],
+        name: Option<NameId>,
+        transport: &Transport,
+    ) -> Result<Route, Refusal> {
+        let mut refusal = Refusal::UnknownResource;
+        for &resource in resources {
+            let Some(entry) = self.get(resource) else { continue };
+            if entry.filters.permits_transport(transport) {
+                return Ok(Route { resource, name, gateway: entry.gateway });
+            }
+            refusal = Refusal::Prohibited;
+        }
+        Err(refusal)
+    }
+
+    /// Asks orchestration for an authorisation, unless it was asked and did not answer yet.
+    pub(super) fn request(&mut self, slot: ResourceSlot, now: Instant) {
+        let Some(entry) = self.resources.get_mut(slot.0 as usize) else { return };
+        if entry.request.is_none() {
+            let repeat_at = now + FIRST_REPEAT;
+            entry.request = Some(Request { repeat_at, pause: FIRST_REPEAT });
+            self.waiting_requests.insert((repeat_at, slot));
+            self.requests.push_back(slot);
+        }
+    }
+
+    /// Repeats requests whose time has come and of which `wanted` says that packets wait for them;
+    /// forgets the others.
+    pub(super) fn repeat_requests(&mut self, now: Instant, wanted: impl Fn(ResourceSlot) -> bool) {
+        while let Some(&(at, slot)) = self.waiting_requests.first() {
+            if at > now {
+                return;
+            }
+            self.waiting_requests.pop_first();
+            let Some(entry) = self.resources.get_mut(slot.0 as usize) else { continue };
+            let Some(request) = &mut entry.request else { continue };
+            if wanted(slot) {
+                request.pause = (request.pause * 2).min(LAST_REPEAT);
+                request.repeat_at = now + request.pause;
+                self.waiting_requests.insert((request.repeat_at, slot));
+                self.requests.push_back(slot);
+            } else {
+                entry.request = None;
+            }
+        }
+    }
+
+    /// When a request is repeated next.
+    pub(super) fn next_request(&self) -> Option<Instant> {
+        self.waiting_requests.first().map(|(at, _)| *at)
+    }
+
+    /// The next resource to be asked for.
+    pub(super) fn poll_request(&mut self) -> Option<ResourceId> {
+        let slot = self.requests.pop_front()?;
+        self.get(slot).map(|entry| entry.resource.id)
+    }
+
+    fn settle_request(&mut self, slot: ResourceSlot) {
+        let Some(entry) = self.resources.get_mut(slot.0 as usize) else { return };
+        if let Some(request) = entry.request.take() {
+            self.waiting_requests.remove(&(request.repeat_at, slot));
+        }
+        self.requests.retain(|wanted| *wanted != slot);
+    }
+
+    fn index_lengths(&mut self) {
+        self.lengths = (Vec::new(), Vec::new());
+        for network in self.networks.keys() {
+            let lengths =
+                if network.address().is_ipv4() { &mut self.lengths.0 } else { &mut self.lengths.1 };
+            lengths.push(network.length());
+        }
+        for lengths in [&mut self.lengths.0, &mut self.lengths.1] {
+            lengths.sort_unstable_by(|a, b| b.cmp(a));
+            lengths.dedup();
+        }
+    }
+}

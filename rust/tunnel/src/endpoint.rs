@@ -1,0 +1,138 @@
+//! The verbs that a Client and a Gateway share, so that a loop can drive either.
+
+use std::net::SocketAddr;
+
+use packet::{Instant, SendBuffer, Train, TrainSink};
+
+use crate::messages::{Command, Event};
+
+/// Least size of [`Io::send`]: the largest train (64 KiB) with its session headers, twice.
+pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
+/// Least number of runs of [`Io::send`].
+pub const SEND_BUFFER_RUNS: usize = 128;
+
+/// Where an endpoint writes to during one call.
+pub struct Io<'a> {
+    /// Datagrams for peers.
+    pub send: &'a mut SendBuffer,
+    /// Packets for the host, through its TUN device.
+    pub host: &'a mut dyn TrainSink,
+}
+
+/// Why an endpoint wants to be woken; a help when a loop does not come to rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Held packets were released and wait for room.
+    Drain,
+    /// A session timer.
+    Connection,
+    /// A timer of the DNS resource NAT.
+    Nat,
+    /// A translation or a look-up.
+    Translation,
+    /// A flow may have expired.
+    Flow,
+    /// Held packets become too old.
+    Buffer,
+    /// An access expires.
+    Access,
+    /// DNS over TCP.
+    Netstack,
+    /// A request to orchestration is repeated.
+    Authorization,
+}
+
+/// How a forwarded DNS query travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DnsTransport {
+    /// One datagram.
+    Udp,
+    /// One connection, two bytes of length in front.
+    Tcp,
+}
+
+/// A DNS query for a server outside the tunnel. The socket is the caller's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsTransmit {
+    /// Given back with the answer.
+    pub id: u64,
+    /// The server.
+    pub server: SocketAddr,
+    /// How to ask.
+    pub transport: DnsTransport,
+    /// The message.
+    pub query: Vec<u8>,
+}
+
+/// A command for the other role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this command is for the other role")]
+pub struct MisdirectedCommand;
+
+/// A Client or a Gateway. The contract is in the crate's documentation.
+pub trait Endpoint: Send {
+    /// A train read from the host's TUN device.
+    fn handle_tun(&mut self, train: Train<'_>, now: Instant, io: &mut Io<'_>);
+
+    /// Something read from the TUN device that no train could be made of; `bytes` is the packet.
+    fn handle_malformed(
+        &mut self,
+        bytes: &[u8],
+        why: packet::Malformed,
+        now: Instant,
+        io: &mut Io<'_>,
+    );
+
+    /// Datagrams from `from`, all of `datagram_size` bytes but the last; opened in place.
+    fn handle_network(
+        &mut self,
+        from: SocketAddr,
+        buffer: &mut [u8],
+        datagram_size: usize,
+        now: Instant,
+        io: &mut Io<'_>,
+    );
+
+    /// A command of orchestration.
+    ///
+    /// # Errors
+    /// [`MisdirectedCommand`] if it is for the other role; nothing was changed.
+    fn handle_command(
+        &mut self,
+        command: Command,
+        now: Instant,
+        io: &mut Io<'_>,
+    ) -> Result<(), MisdirectedCommand>;
+
+    /// The answer to a [`DnsTransmit`]; `None` if none came.
+    fn handle_dns_response(
+        &mut self,
+        id: u64,
+        response: Option<&[u8]>,
+        now: Instant,
+        io: &mut Io<'_>,
+    );
+
+    /// Lets due timers act.
+    fn handle_timeout(&mut self, now: Instant, io: &mut Io<'_>);
+
+    /// When [`Endpoint::handle_timeout`] is wanted, and why.
+    fn poll_timeout(&self, now: Instant) -> Option<(Instant, Reason)>;
+
+    /// The next query for a server outside.
+    fn poll_dns(&mut self) -> Option<DnsTransmit>;
+
+    /// The next event for orchestration.
+    fn poll_event(&mut self) -> Option<Event>;
+}
+
+/// The earlier of two timers.
+pub(crate) fn soonest(
+    a: Option<(Instant, Reason)>,
+    b: Option<(Instant, Reason)>,
+) -> Option<(Instant, Reason)> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(if b.0 < a.0 { b } else { a }),
+        (a, b) => a.or(b),
+    }
+}

@@ -1,0 +1,135 @@
+//! The Clients of a Gateway: addresses, grants, and the connection each came by.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use connection::PeerIndex;
+use dns::{Pattern, ResourceId};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use nat::control::ClientId;
+use nat::flow_table::{FlowTable, PeerIndex as FlowPeer};
+use nat::translations::{Access, Denied};
+use packet::Instant;
+use slab::Slab;
+
+use crate::access::{Expiries, Grants, Tags};
+
+/// Place of a Client; also its number in the flow table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct ClientSlot(pub(super) u32);
+
+impl ClientSlot {
+    pub(super) fn flow_peer(self) -> FlowPeer {
+        FlowPeer(self.0)
+    }
+}
+
+pub(super) struct ClientEntry {
+    pub(super) id: ClientId,
+    pub(super) ipv4: Ipv4Addr,
+    pub(super) ipv6: Ipv6Addr,
+    pub(super) peer: PeerIndex,
+    pub(super) grants: Grants,
+}
+
+impl ClientEntry {
+    pub(super) fn owns(&self, address: IpAddr) -> bool {
+        address == self.ipv4 || address == self.ipv6
+    }
+}
+
+/// The table of Clients.
+#[derive(Default)]
+pub(super) struct Clients {
+    entries: Slab<ClientEntry>,
+    by_id: BTreeMap<ClientId, ClientSlot>,
+    by_address: HashMap<IpAddr, ClientSlot, FixedState>,
+    by_peer: HashMap<u32, ClientSlot, FixedState>,
+    pub(super) expiries: Expiries<ClientSlot>,
+    pub(super) tags: Tags,
+}
+
+impl Clients {
+    pub(super) fn get(&self, slot: ClientSlot) -> Option<&ClientEntry> {
+        self.entries.get(slot.0 as usize)
+    }
+
+    pub(super) fn get_mut(&mut self, slot: ClientSlot) -> Option<&mut ClientEntry> {
+        self.entries.get_mut(slot.0 as usize)
+    }
+
+    pub(super) fn slot(&self, id: ClientId) -> Option<ClientSlot> {
+        self.by_id.get(&id).copied()
+    }
+
+    pub(super) fn of_peer(&self, peer: PeerIndex) -> Option<ClientSlot> {
+        self.by_peer.get(&peer.0).copied()
+    }
+
+    pub(super) fn of_address(&self, address: IpAddr) -> Option<ClientSlot> {
+        self.by_address.get(&address).copied()
+    }
+
+    /// Adds a Client, or gives a known one another connection; then returns the former one's.
+    pub(super) fn insert(
+        &mut self,
+        id: ClientId,
+        ipv4: Ipv4Addr,
+        ipv6: Ipv6Addr,
+        peer: PeerIndex,
+    ) -> Option<PeerIndex> {
+        let former = self.slot(id);
+        let slot = former.unwrap_or_else(|| {
+            let grants = Grants::default();
+            let entry = ClientEntry { id, ipv4, ipv6, peer, grants };
+            ClientSlot(self.entries.insert(entry) as u32)
+        });
+        self.by_id.insert(id, slot);
+        let entry = self.entries.get_mut(slot.0 as usize)?;
+        for address in [IpAddr::V4(entry.ipv4), IpAddr::V6(entry.ipv6)] {
+            self.by_address.remove(&address);
+        }
+        let former_peer = entry.peer;
+        (entry.ipv4, entry.ipv6, entry.peer) = (ipv4, ipv6, peer);
+        self.by_address.insert(ipv4.into(), slot);
+        self.by_address.insert(ipv6.into(), slot);
+        self.by_peer.remove(&former_peer.0);
+        self.by_peer.insert(peer.0, slot);
+        former.map(|_| former_peer)
+    }
+
+    pub(super) fn remove(&mut self, id: ClientId) -> Option<(ClientSlot, ClientEntry)> {
+        let slot = self.by_id.remove(&id)?;
+        let entry = self.entries.try_remove(slot.0 as usize)?;
+        for address in [IpAddr::V4(entry.ipv4), IpAddr::V6(entry.ipv6)] {
+            self.by_address.remove(&address);
+        }
+        self.by_peer.remove(&entry.peer.0);
+        self.expiries.retain(|(_, owner, _)| *owner != slot);
+        Some((slot, entry))
+    }
+
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        self.expiries.first().map(|(at, _, _)| *at)
+    }
+}
+
+/// What the translations ask about Clients.
+pub(super) struct AccessView<'a> {
+    pub(super) clients: &'a Clients,
+    pub(super) flows: &'a FlowTable,
+}
+
+impl Access for AccessView<'_> {
+    fn dns_resource(&self, client: ClientId, resource: ResourceId) -> Result<&Pattern, Denied> {
+        let slot = self.clients.slot(client).ok_or(Denied::NotAuthorised)?;
+        let entry = self.clients.get(slot).ok_or(Denied::NotAuthorised)?;
+        entry.grants.dns_resource(resource)
+    }
+
+    fn has_live_flow(&self, client: ClientId, proxy: IpAddr) -> bool {
+        let slot = self.clients.slot(client);
+        slot.is_some_and(|slot| self.flows.has_flow_to(slot.flow_peer(), proxy))
+    }
+}

@@ -1,0 +1,120 @@
+//! What orchestration tells the Gateway.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use connection::ReceiverIndex;
+use dns::ResourceId;
+use nat::control::ClientId;
+use nat::translations::{LookupError, LookupId};
+use packet::Instant;
+
+use super::Gateway;
+use crate::client::session;
+use crate::endpoint::Io;
+use crate::messages::{ClientPeer, GatewayCommand, GatewayEvent, LookupResult, Resource};
+
+impl Gateway {
+    pub(super) fn apply(&mut self, command: GatewayCommand, now: Instant, io: &mut Io<'_>) {
+        match command {
+            GatewayCommand::AddClient { client } => self.add_client(&client, now),
+            GatewayCommand::RemoveClient { client } => self.remove_client(client),
+            GatewayCommand::Authorize { client, resource, expires_in } => {
+                self.authorize(client, resource, expires_in, now);
+            }
+            GatewayCommand::Revoke { client, resource } => self.revoke(client, resource),
+            GatewayCommand::DomainResolved { lookup, family, result } => {
+                let result = looked_up(result);
+                self.translations.handle_resolved(LookupId(lookup), family.into(), result, now);
+            }
+            GatewayCommand::Inspect { id, what, cursor } => self.inspect(id, what, cursor, now),
+        }
+        self.announce_all(now, io);
+    }
+
+    /// A known Client keeps its flows and translations when it comes by another connection.
+    fn add_client(&mut self, client: &ClientPeer, now: Instant) {
+        let ClientPeer { id, ipv4, ipv6, ref endpoint } = *client;
+        if let Some(slot) = self.clients.slot(id)
+            && let Some(entry) = self.clients.get(slot)
+        {
+            self.connections.remove(entry.peer);
+        }
+        let local = ReceiverIndex::from_wire(endpoint.local_index);
+        let session = session(endpoint, now);
+        if let Some(peer) = self.connections.insert(session, local, endpoint.address) {
+            self.clients.insert(id, ipv4, ipv6, peer);
+        }
+    }
+
+    pub(super) fn remove_client(&mut self, id: ClientId) {
+        self.translations.remove_client(id);
+        if let Some(slot) = self.clients.slot(id) {
+            self.flows.end_peer(slot.flow_peer());
+            self.forget_waiting(slot);
+        }
+        if let Some((_, entry)) = self.clients.remove(id) {
+            self.connections.remove(entry.peer);
+        }
+    }
+
+    fn authorize(
+        &mut self,
+        client: ClientId,
+        resource: Resource,
+        expires_in: Option<f64>,
+        now: Instant,
+    ) {
+        let Some(slot) = self.clients.slot(client) else { return };
+        let tag = self.clients.tags.number(resource.id);
+        let id = resource.id;
+        // A time that cannot be told apart from "never" is never.
+        let expires = expires_in
+            .map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX))
+            .map(|wait| now + wait);
+        let Some(entry) = self.clients.get_mut(slot) else { return };
+        let former = entry.grants.insert(resource, expires, tag);
+        if let Some(at) = former {
+            self.clients.expiries.remove(&(at, slot, id));
+        }
+        if let Some(at) = expires {
+            self.clients.expiries.insert((at, slot, id));
+        }
+    }
+
+    /// Takes access away. Flows that nothing else permits end with their next packet, which does not
+    /// pass (R26).
+    fn revoke(&mut self, client: ClientId, resource: ResourceId) {
+        let Some(slot) = self.clients.slot(client) else { return };
+        let Some(entry) = self.clients.get_mut(slot) else { return };
+        if let Some(Some(at)) = entry.grants.remove(resource) {
+            self.clients.expiries.remove(&(at, slot, resource));
+        }
+        self.translations.remove_resource(client, resource);
+    }
+
+    /// Takes away what has expired.
+    pub(super) fn expire_grants(&mut self, now: Instant) {
+        while let Some(&(at, slot, resource)) = self.clients.expiries.first() {
+            if at > now {
+                return;
+            }
+            self.clients.expiries.pop_first();
+            let Some(client) = self.clients.get(slot).map(|entry| entry.id) else { continue };
+            self.revoke(client, resource);
+            self.record(GatewayEvent::AccessExpired { client, resource });
+        }
+    }
+}
+
+fn looked_up(result: LookupResult) -> Result<Vec<(IpAddr, u32)>, LookupError> {
+    match result {
+        LookupResult::Addresses(addresses) => Ok(addresses),
+        LookupResult::NxDomain => Err(LookupError::NxDomain),
+        LookupResult::NoData => Err(LookupError::NoData),
+        LookupResult::ServFail => Err(LookupError::ServFail),
+        LookupResult::Refused => Err(LookupError::Refused),
+        LookupResult::TimedOut => Err(LookupError::TimedOut),
+        LookupResult::Other => Err(LookupError::Other),
+    }
+}

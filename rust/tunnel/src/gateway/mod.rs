@@ -1,0 +1,241 @@
+//! The Gateway: packets of Clients to the real hosts of its site, and back.
+//!
+//! Split by direction: [`inbound`] from a Client to the TUN, [`outbound`] from the TUN to a Client,
+//! [`announce`] for the messages of the DNS resource NAT and its look-ups, [`waiting`] for new flows
+//! whose address is being looked up, [`command`] for orchestration.
+
+mod announce;
+mod clients;
+mod command;
+mod inbound;
+mod inspect;
+mod outbound;
+mod records;
+mod reset;
+mod waiting;
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use connection::{Connections, Opened};
+use dns::Prefix;
+use nat::buffer::{Limits, PacketBuffer};
+use nat::flow_table::{Config as FlowConfig, FlowTable};
+use nat::translations::{Config as TranslationConfig, Translations};
+use packet::{Instant, Malformed, Train};
+
+use self::clients::Clients;
+use self::waiting::Waiting;
+use crate::endpoint::{DnsTransmit, Endpoint, Io, MisdirectedCommand, Reason, soonest};
+use crate::messages::{Command, Event, GatewayEvent};
+use crate::refuse::{self, Refuser};
+
+/// Records that wait for orchestration; more are dropped and counted.
+const MAX_RECORDS: usize = 16_384;
+
+/// Settings of a Gateway.
+#[derive(Clone, Debug)]
+pub struct GatewayConfig {
+    /// Its tunnel addresses.
+    pub ipv4: Ipv4Addr,
+    /// Its tunnel addresses.
+    pub ipv6: Ipv6Addr,
+    /// Ranges, exceptions, caps and times of the translations (R17-R21, R33).
+    pub translations: TranslationConfig,
+    /// Caps of the flow table (R33).
+    pub flows: FlowConfig,
+    /// Bounds of new flows that wait for a look-up (R27).
+    pub buffer: Limits,
+    /// Seed of hashes and ports.
+    pub seed: u64,
+}
+
+impl GatewayConfig {
+    /// The ranges of dataplane §1.1 and the defaults of the rules.
+    pub fn new(ipv4: Ipv4Addr, ipv6: Ipv6Addr, seed: u64) -> Self {
+        let proxy_ranges = vec![
+            Prefix::v4(100, 96, 0, 0, 11),
+            Prefix::v6(0xfd00_2021_1111_8000_0000_0000_0000_0000, 107),
+        ];
+        let sentinels = vec![
+            Prefix::v4(100, 100, 111, 0, 24),
+            Prefix::v6(0xfd00_2021_1111_8000_0100_0100_0111_0000, 120),
+        ];
+        let tunnel_ranges = vec![
+            Prefix::v4(100, 64, 0, 0, 11),
+            Prefix::v6(0xfd00_2021_1111_0000_0000_0000_0000_0000, 107),
+        ];
+        let translations = TranslationConfig {
+            proxy_ranges,
+            sentinels,
+            tunnel_ranges,
+            own_addresses: vec![ipv4.into(), ipv6.into()],
+            allow_real: Vec::new(),
+            cache_floor: Duration::from_secs(1),
+            failure_cache: Duration::from_secs(5),
+            last_good: Duration::from_secs(30 * 60),
+            max_lookups: 1000,
+            max_names: 16_384,
+            max_proxies: 131_072,
+            seed,
+        };
+        let (flows, buffer) = (FlowConfig::default(), Limits::default());
+        Self { ipv4, ipv6, translations, flows, buffer, seed }
+    }
+}
+
+/// A Gateway.
+pub struct Gateway {
+    ipv4: Ipv4Addr,
+    ipv6: Ipv6Addr,
+    proxy_ranges: Vec<Prefix>,
+    tunnel_ranges: Vec<Prefix>,
+    clients: Clients,
+    translations: Translations,
+    flows: FlowTable,
+    buffer: PacketBuffer,
+    waiting: Waiting,
+    connections: Connections,
+    opened: Opened,
+    refuser: Refuser,
+    requests: VecDeque<GatewayEvent>,
+    events: VecDeque<GatewayEvent>,
+    records_dropped: u64,
+    counters: Counters,
+}
+
+/// Packets that went through.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counters {
+    to_site: u64,
+    to_clients: u64,
+    held: u64,
+    released: u64,
+    errors_translated: u64,
+    resets_sent: u64,
+    control_received: u64,
+    control_ignored: u64,
+}
+
+impl Gateway {
+    /// Creates a Gateway without Clients.
+    pub fn new(config: GatewayConfig) -> Self {
+        let GatewayConfig { ipv4, ipv6, translations, flows, buffer, seed } = config;
+        Self {
+            ipv4,
+            ipv6,
+            proxy_ranges: translations.proxy_ranges.clone(),
+            tunnel_ranges: translations.tunnel_ranges.clone(),
+            clients: Clients::default(),
+            translations: Translations::new(translations),
+            flows: FlowTable::new(flows, seed),
+            buffer: PacketBuffer::new(buffer, seed),
+            waiting: Waiting::default(),
+            connections: Connections::default(),
+            opened: Opened::default(),
+            refuser: Refuser::default(),
+            requests: VecDeque::new(),
+            events: VecDeque::new(),
+            records_dropped: 0,
+            counters: Counters::default(),
+        }
+    }
+
+    fn is_own(&self, address: IpAddr) -> bool {
+        address == self.ipv4 || address == self.ipv6
+    }
+
+    fn is_proxy(&self, address: IpAddr) -> bool {
+        self.proxy_ranges.iter().any(|range| range.contains(address))
+    }
+
+    fn is_tunnel(&self, address: IpAddr) -> bool {
+        self.tunnel_ranges.iter().any(|range| range.contains(address))
+    }
+
+    /// Queues a record; drops and counts it when too many wait.
+    fn record(&mut self, event: GatewayEvent) {
+        if self.events.len() < MAX_RECORDS {
+            self.events.push_back(event);
+        } else {
+            self.records_dropped += 1;
+        }
+    }
+
+    /// Lets everything that an input set in motion come to rest.
+    fn settle(&mut self, now: Instant, io: &mut Io<'_>) {
+        self.announce_all(now, io);
+        self.record_flows(now);
+    }
+}
+
+impl Endpoint for Gateway {
+    fn handle_tun(&mut self, train: Train<'_>, now: Instant, io: &mut Io<'_>) {
+        self.return_train(train, now, io);
+        self.record_flows(now);
+    }
+
+    fn handle_malformed(&mut self, bytes: &[u8], why: Malformed, now: Instant, io: &mut Io<'_>) {
+        if let Some(error) = self.refuser.packet(bytes, refuse::malformed(why, bytes), now) {
+            io.host.accept(&error);
+        }
+    }
+
+    fn handle_network(
+        &mut self,
+        _from: SocketAddr,
+        buffer: &mut [u8],
+        datagram_size: usize,
+        now: Instant,
+        io: &mut Io<'_>,
+    ) {
+        self.receive_datagrams(buffer, datagram_size, now, io);
+        self.settle(now, io);
+    }
+
+    fn handle_command(
+        &mut self,
+        command: Command,
+        now: Instant,
+        io: &mut Io<'_>,
+    ) -> Result<(), MisdirectedCommand> {
+        let Command::Gateway(command) = command else { return Err(MisdirectedCommand) };
+        self.apply(command, now, io);
+        self.settle(now, io);
+        Ok(())
+    }
+
+    fn handle_dns_response(&mut self, _: u64, _: Option<&[u8]>, _: Instant, _: &mut Io<'_>) {
+        // A Gateway's look-ups are orchestration's; it sends no query of its own.
+    }
+
+    fn handle_timeout(&mut self, now: Instant, io: &mut Io<'_>) {
+        self.connections.handle_timeout(now);
+        while self.connections.poll_event().is_some() {}
+        self.expire_grants(now);
+        self.translations.handle_timeout(now);
+        self.flows.handle_timeout(now);
+        self.release_overdue(now, io);
+        self.settle(now, io);
+    }
+
+    fn poll_timeout(&self, _now: Instant) -> Option<(Instant, Reason)> {
+        let timers = [
+            self.connections.poll_timeout().map(|at| (at, Reason::Connection)),
+            self.translations.poll_timeout().map(|(at, _)| (at, Reason::Translation)),
+            self.flows.poll_timeout().map(|(at, _)| (at, Reason::Flow)),
+            self.waiting.poll_timeout().map(|at| (at, Reason::Buffer)),
+            self.clients.next_expiry().map(|at| (at, Reason::Access)),
+        ];
+        timers.into_iter().fold(None, soonest)
+    }
+
+    fn poll_dns(&mut self) -> Option<DnsTransmit> {
+        None
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.requests.pop_front().or_else(|| self.events.pop_front()).map(Event::Gateway)
+    }
+}

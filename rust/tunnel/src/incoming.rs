@@ -1,0 +1,37 @@
+//! Packets that a session opened, one after the other: control packets alone, the others joined to
+//! trains.
+
+use connection::PacketRange;
+use packet::Train;
+
+use crate::p2p;
+
+/// The next thing in a buffer of opened packets.
+pub(crate) enum Incoming<'a> {
+    /// A packet of the control protocol.
+    Control(&'a [u8]),
+    /// Consecutive packets of one flow.
+    Train(Train<'a>),
+    /// Something that is no packet.
+    Malformed,
+}
+
+/// Takes the next packet or run of packets off `rest`.
+pub(crate) fn next<'a, 'p: 'a>(
+    buffer: &'a mut [u8],
+    rest: &mut &'p [PacketRange],
+) -> Option<Incoming<'a>> {
+    let packets = *rest;
+    let &(start, len) = packets.first()?;
+    let range = start as usize..(start + len) as usize;
+    if buffer.get(range.clone()).is_some_and(p2p::is_control) {
+        *rest = &packets[1..];
+        return Some(Incoming::Control(&buffer[range]));
+    }
+    let (incoming, taken) = match Train::run(buffer, packets) {
+        Ok((train, taken)) => (Incoming::Train(train), taken),
+        Err(_) => (Incoming::Malformed, 1),
+    };
+    *rest = &packets[taken..];
+    Some(incoming)
+}
