@@ -1,10 +1,13 @@
-//! A hash index from keys to slab places that grows without a pause: linear hashing (Litwin 1980).
+//! A hash index from keys to slab places that grows without a pause.
 //!
 //! In: hashes, and closures that compare a place with the key sought or hash a place anew. Out:
-//! places. It keeps no keys, only 24 bits of place and 8 of hash per entry, 15 to a cache line, about
-//! 5.3 bytes in all. Each insertion that makes the table too full splits one bucket, so that growth
-//! costs the same at every size. Who does not know the seed of the hash cannot fill a bucket; overfull
-//! ones go on in small nodes.
+//! places. It keeps no keys, only 24 bits of place and 8 of hash per entry, 15 to a cache line, less
+//! than 6 bytes in all.
+//!
+//! The bucket of a hash is the hash scaled to the number of buckets. When that number grows, by an
+//! eighth, no entry moves down; so the buckets are dealt anew in place, from the last to the first, one
+//! with each insertion. Who does not know the seed of the hash cannot fill a bucket; overfull ones go on
+//! in small nodes.
 
 use smallvec::SmallVec;
 
@@ -18,8 +21,11 @@ const NODE_ENTRIES: usize = 3;
 /// Entries per bucket, on average, at which the table grows: a quarter of the buckets overflow then,
 /// but only one entry in twenty lies outside its bucket.
 const FILL: u32 = 13;
-/// Buckets at first, as a power of two.
-const FIRST_LEVEL: u32 = 2;
+/// Buckets at first.
+const FIRST_BUCKETS: u32 = 4;
+/// Part by which the table grows: dealing one bucket anew per insertion, it is done with all before the
+/// buckets that were added are full.
+const GROWTH: u32 = 8;
 
 const PLACE: u32 = 0xFF_FFFF;
 
@@ -74,9 +80,11 @@ pub(crate) struct Index {
     buckets: Chunks<Bucket, 256>,
     nodes: Chunks<Node, 256>,
     free_node: u32,
-    /// Buckets in use: `2^level + split`.
-    level: u32,
-    split: u32,
+    /// Number of buckets before growth and after; the same when there is none.
+    old: u32,
+    new: u32,
+    /// Buckets below this one are still dealt by the old number.
+    boundary: u32,
     len: u32,
 }
 
@@ -86,8 +94,9 @@ impl Index {
             buckets: Chunks::new(),
             nodes: Chunks::new(),
             free_node: NONE,
-            level: FIRST_LEVEL,
-            split: 0,
+            old: FIRST_BUCKETS,
+            new: FIRST_BUCKETS,
+            boundary: 0,
             len: 0,
         }
     }
@@ -121,9 +130,7 @@ impl Index {
             self.buckets.grow(|| EMPTY_BUCKET);
         }
         self.len += 1;
-        if self.len > FILL * self.bucket_count() {
-            self.grow(rehash);
-        }
+        self.grow(rehash);
         self.put(hash, place);
     }
 
@@ -165,14 +172,10 @@ impl Index {
         }
     }
 
-    fn bucket_count(&self) -> u32 {
-        (1 << self.level) + self.split
-    }
-
     #[inline]
     fn bucket(&self, hash: u64) -> u32 {
-        let bucket = hash as u32 & ((1 << self.level) - 1);
-        if bucket < self.split { hash as u32 & ((2 << self.level) - 1) } else { bucket }
+        let bucket = scale(hash, self.old);
+        if bucket < self.boundary { bucket } else { scale(hash, self.new) }
     }
 
     fn group(&self, group: Group) -> (&[u32], Meta) {
@@ -229,17 +232,22 @@ impl Index {
         node
     }
 
-    /// Adds one bucket and shares the entries of another between the two.
+    /// One step of growth, if there is any: one more piece of memory, or one bucket dealt anew.
     fn grow(&mut self, rehash: impl Fn(u32) -> u64) {
-        if self.bucket_count() == self.buckets.capacity() {
-            self.buckets.grow(|| EMPTY_BUCKET);
+        if self.boundary == 0 {
+            self.old = self.new;
+            if self.len <= FILL * self.new {
+                return;
+            }
+            let grown = self.new + (self.new / GROWTH).max(1);
+            if self.buckets.capacity() < grown {
+                self.buckets.grow(|| EMPTY_BUCKET);
+                return;
+            }
+            (self.new, self.boundary) = (grown, self.old);
         }
-        let entries = self.take_chain(self.split);
-        self.split += 1;
-        if self.split == 1 << self.level {
-            (self.level, self.split) = (self.level + 1, 0);
-        }
-        for entry in entries {
+        self.boundary -= 1;
+        for entry in self.take_chain(self.boundary) {
             let place = entry & PLACE;
             self.put(rehash(place), place);
         }
@@ -266,7 +274,12 @@ const EMPTY_NODE: Node = Node { entries: [0; NODE_ENTRIES], meta: Meta::EMPTY };
 const _: () = assert!(size_of::<Bucket>() == 64 && size_of::<Node>() == 16);
 
 fn tag(hash: u64) -> u32 {
-    (hash >> 56) as u32
+    hash as u32 >> 24
+}
+
+/// A number below `buckets`, by the upper half of the hash; it never falls when `buckets` grows.
+fn scale(hash: u64, buckets: u32) -> u32 {
+    (((hash >> 32) * u64::from(buckets)) >> 32) as u32
 }
 
 #[cfg(test)]
@@ -277,11 +290,12 @@ mod tests {
     fn hash(place: u32) -> u64 {
         let mut z = u64::from(place).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z ^ (z >> 27)
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
     }
 
     fn longest_chain(index: &Index) -> usize {
-        (0..index.bucket_count())
+        (0..index.new)
             .map(|bucket| {
                 let (mut length, mut next) = (1, index.buckets[bucket].meta.node());
                 while next != NONE {
@@ -300,7 +314,7 @@ mod tests {
             index.insert(hash(place), place, hash);
             assert_eq!(index.find(hash(place / 2), |found| found == place / 2), Some(place / 2));
         }
-        assert!(longest_chain(&index) <= 5, "{}", longest_chain(&index));
+        assert!(longest_chain(&index) <= 6, "{}", longest_chain(&index));
         for place in (0..20_000).step_by(2) {
             index.remove(hash(place), place);
         }
