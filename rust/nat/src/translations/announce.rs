@@ -74,6 +74,18 @@ impl Translations {
         self.send(client, status);
     }
 
+    /// A binding goes: the messages that it has not answered are, now or never.
+    pub(super) fn answer_last(&mut self, binding: usize, now: Instant) {
+        let Some(own) = self.table.bindings.get(binding) else { return };
+        let unanswered =
+            |(at, own): (usize, &Announcement)| (!own.unanswered.is_empty()).then_some(at);
+        let due = own.announcements.iter().enumerate().filter_map(unanswered);
+        let due: SmallVec<[usize; 2]> = due.collect();
+        for at in due {
+            self.answer(binding, at, now);
+        }
+    }
+
     /// The answer to a message that is not valid (R17).
     pub(super) fn reject(&mut self, client: ClientId, message: &AssignedIps, why: Rejection) {
         self.counters.rejected += 1;
@@ -160,23 +172,25 @@ impl Translations {
         self.reset_timer(binding);
     }
 
-    /// Sends what is known now to whoever has had no answer, or else once more with the newest id (R19).
+    /// Sends what is known now to whoever has had no answer, or else once more with the newest id (R19). A former process
+    /// is not answered: its ids may be those of the process that came after it.
     fn answer(&mut self, binding: usize, at: usize, now: Instant) {
         let Some(own) = self.table.bindings.get_mut(binding) else { return };
         let Some(slot) = self.names.get(own.name) else { return };
+        let Some(client) = self.table.clients.get(own.client) else { return };
+        let (client, current) = (client.id, client.epoch == own.epoch);
         let last_good = self.config.last_good;
-        let families = own.announcements[at].families;
-        own.translated |= has_address(slot, families, last_good, now);
+        own.translated |= has_address(slot, own.announcements[at].families, last_good, now);
         let announcement = &mut own.announcements[at];
         announcement.deadline = None;
         let mut ids = std::mem::take(&mut announcement.unanswered);
+        if !current {
+            return;
+        }
         if ids.is_empty() {
             ids.push(announcement.id);
         }
         let status = status(own, at, slot, last_good, now);
-        let Some(client) = self.table.clients.get(own.client).map(|client| client.id) else {
-            return;
-        };
         for id in ids {
             self.send(client, DomainStatus { id, ..status.clone() });
         }

@@ -53,7 +53,7 @@ impl Translations {
             self.counters.outdated += 1;
             return self.answer_unapplied(client, known, message);
         }
-        if !self.make_room(owner, known, &valid, access) {
+        if !self.make_room(owner, known, &valid, access, now) {
             self.counters.capped += 1;
             return self.answer_unapplied(client, known, message);
         }
@@ -118,6 +118,7 @@ impl Translations {
         known: Option<usize>,
         valid: &Valid,
         access: &impl Access,
+        now: Instant,
     ) -> bool {
         let fresh = |address: &&IpAddr| self.table.proxy(owner, **address).is_none();
         let proxies = valid.proxies.iter().flatten().filter(fresh).count();
@@ -136,6 +137,7 @@ impl Translations {
             if Some(first) == known || self.is_live(first, access) {
                 self.table.touch(first);
             } else {
+                self.answer_last(first, now);
                 self.remove_binding(first);
             }
         }
@@ -214,6 +216,7 @@ impl Translations {
             self.events.push_back(Event::EndProxy { client, proxy: address });
             self.table.bindings[binding].owned.push(proxy);
             if let Some(empty) = self.table.move_proxy(proxy, binding, now) {
+                self.answer_last(empty, now);
                 self.remove_binding(empty);
             }
         }

@@ -126,13 +126,16 @@ impl Records {
     }
 
     pub(super) fn state(&self, last_good: Duration, now: Instant) -> TranslationState {
-        let none = self.usable(last_good, now).is_empty();
-        match self.outcome {
-            Outcome::Never => TranslationState::Missing,
-            _ if none => TranslationState::Negative,
-            Outcome::Good if now < self.expires => TranslationState::Fresh,
-            Outcome::Good => TranslationState::Expired,
-            Outcome::Failed | Outcome::Negative => TranslationState::LastGood,
+        if self.outcome == Outcome::Never {
+            TranslationState::Missing
+        } else if self.usable(last_good, now).is_empty() {
+            TranslationState::Negative
+        } else if self.outcome != Outcome::Good {
+            TranslationState::LastGood
+        } else if now < self.expires {
+            TranslationState::Fresh
+        } else {
+            TranslationState::Expired
         }
     }
 
@@ -202,7 +205,7 @@ impl Records {
             (self.negative_since, self.confirm_at, self.confirm_delay) = (None, None, CONFIRM);
             return self.replace(Addresses::new());
         }
-        self.confirm_at.get_or_insert((since + CONFIRM).max(now));
+        self.confirm_at = self.confirm_at.or(Some((since + CONFIRM).max(now)));
         Applied::Failed(error)
     }
 }
