@@ -120,7 +120,7 @@ impl Connections {
         let slot_len = FRONT + train.segment_len(0) + BACK;
         let per_run = (MAX_RUN_BYTES / slot_len).clamp(1, MAX_RUN_SLOTS);
         let segments = train.segments();
-        if send.room() < segments * slot_len {
+        if send.room() < segments * slot_len || send.free_runs() < segments.div_ceil(per_run) {
             return Err(SealError::Full);
         }
         let mut first = 0;

@@ -54,6 +54,11 @@ impl SendBuffer {
         if self.runs.len() < self.max_runs { self.bytes.len() - self.used } else { 0 }
     }
 
+    /// Runs that may still be opened.
+    pub fn free_runs(&self) -> usize {
+        self.max_runs - self.runs.len()
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()

@@ -1,9 +1,7 @@
 //! Answers to a Client about packets that are not forwarded: ICMP errors, and resets for connections
 //! of a name whose proxy address moved (R23).
 
-use std::net::SocketAddr;
-
-use packet::{Class, Instant, Summary, TcpFlags, Train, Transport, build};
+use packet::{Class, Instant, MAX_PACKET, Train, build};
 
 use super::Gateway;
 use super::clients::ClientSlot;
@@ -51,32 +49,13 @@ impl Gateway {
 
     /// Sends the reset that a closed port would send (RFC 9293 §3.10.7.1).
     fn reset(&mut self, client: ClientSlot, train: &Train<'_>, now: Instant, io: &mut Io<'_>) {
-        let mut packet = [0; RESET];
-        if let Some(len) = write_reset(train, &mut packet)
+        let (mut segment, mut packet) = ([0; MAX_PACKET], [0; RESET]);
+        let segment_len = train.write_segment(0, &mut segment);
+        if let Some(len) = build::reset(&segment[..segment_len], &mut packet)
             && let Ok(reset) = Train::single(&mut packet[..len])
         {
             self.counters.resets_sent += 1;
             self.seal_train(client, &reset, Class::Data, now, io);
         }
     }
-}
-
-fn write_reset(train: &Train<'_>, into: &mut [u8]) -> Option<usize> {
-    let &Summary { source, destination, transport, transport_offset, .. } = train.summary();
-    let Transport::Tcp { source: from, destination: to, sequence, flags } = transport else {
-        return None;
-    };
-    if flags.contains(TcpFlags::RST) {
-        return None;
-    }
-    let field = usize::from(transport_offset) + 8;
-    let acknowledged = train.header().get(field..field + 4)?.first_chunk().copied()?;
-    let (sequence, acknowledgement, flags) = if flags.contains(TcpFlags::ACK) {
-        (u32::from_be_bytes(acknowledged), 0, TcpFlags::RST)
-    } else {
-        let length = train.payload(0).len() as u32 + u32::from(flags.contains(TcpFlags::FIN));
-        (0, sequence.wrapping_add(length), TcpFlags::RST | TcpFlags::ACK)
-    };
-    let (from, to) = (SocketAddr::new(source, from), SocketAddr::new(destination, to));
-    build::tcp(to, from, sequence, acknowledgement, flags, 0, &[], into)
 }

@@ -1,0 +1,3 @@
+//! Datagrams out and in through the seam.
+
+mod round_trip;
