@@ -4,6 +4,7 @@
 //! but by seed. [`scenario`] runs flows through a name while that name is queried and its records
 //! change, and tells what became of every packet: the promise of `docs/rules.md`, to the nanosecond.
 
+pub mod capture;
 pub mod pair;
 pub mod resolver;
 pub mod scenario;
