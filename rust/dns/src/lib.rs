@@ -11,6 +11,8 @@ mod names;
 mod pattern;
 mod pool;
 mod prefix;
+mod range;
+mod recency;
 mod reply;
 mod resource;
 mod stub;

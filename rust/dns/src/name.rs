@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn a_name_is_lower_case_without_its_dot() {
         assert_eq!(Name::parse("App.Example.NET.").unwrap().as_str(), "app.example.net");
-        assert_eq!(Name::parse("_sip._tcp.x").unwrap().labels().rev().next(), Some("x"));
+        assert_eq!(Name::parse("_sip._tcp.x").unwrap().labels().next_back(), Some("x"));
     }
 
     #[test]

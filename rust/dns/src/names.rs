@@ -61,8 +61,13 @@ impl Names {
 
     /// The handle of `name`, if it has one.
     pub fn find(&self, name: &Name) -> Option<NameId> {
-        let hash = self.hasher.hash_one(name.as_str());
-        let found = self.table.find(hash, |&index| text(&self.names, index) == name.as_str());
+        self.find_text(name.as_str())
+    }
+
+    /// The same for the text of a name.
+    pub(crate) fn find_text(&self, name: &str) -> Option<NameId> {
+        let hash = self.hasher.hash_one(name);
+        let found = self.table.find(hash, |&index| text(&self.names, index) == name);
         found.map(|&index| NameId(index))
     }
 

@@ -86,7 +86,12 @@ impl Pattern {
 
     /// Whether the pattern covers `name`.
     pub fn matches(&self, name: &Name) -> bool {
-        self.apex() == Some(name.as_str()) || match_labels(&self.labels, name)
+        self.matches_text(name.as_str())
+    }
+
+    /// The same for the text of a name.
+    pub(crate) fn matches_text(&self, name: &str) -> bool {
+        self.apex() == Some(name) || match_labels(&self.labels, name)
     }
 
     /// The text: lower case, no trailing dot.
@@ -177,8 +182,8 @@ impl Token {
 
 /// Wildcard match with one point to fall back to: the last wildcard may take one more item. That is
 /// enough, since an earlier wildcard taking more never helps; so hostile patterns cost n·m at most.
-fn match_labels(pattern: &[Label], name: &Name) -> bool {
-    let mut names = name.labels();
+fn match_labels(pattern: &[Label], name: &str) -> bool {
+    let mut names = name.split('.');
     let mut at = 0;
     let mut fallback = None;
     loop {
