@@ -7,10 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use ::link::{Impairment, Link, LinkConfig};
 use dns::Prefix;
+use link::Link;
 use nat::resource_nat::RefreshPolicy;
 use pyo3::prelude::*;
 use runtime::{EventLoop, Handle, LoopEvent, Station, Tun, Wire};
@@ -19,7 +18,9 @@ use serde_json::json;
 use tunnel::messages::Command;
 use tunnel::{Client, ClientConfig, Gateway, GatewayConfig};
 
+use crate::convert::duration;
 use crate::errors::{bad_argument, os_error, tun_error};
+use crate::settings::Impairments;
 
 /// Shape of the JSON text that makes a pair.
 #[derive(Debug, Deserialize)]
@@ -68,57 +69,6 @@ struct GatewaySide {
 struct TunSide {
     name: String,
     namespace: Option<PathBuf>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Impairments {
-    data: LinkSide,
-    control: LinkSide,
-}
-
-/// One class of one direction: seconds, probabilities, bits per second, bytes.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LinkSide {
-    #[serde(default)]
-    latency: f64,
-    #[serde(default)]
-    jitter: f64,
-    #[serde(default)]
-    loss: f64,
-    #[serde(default)]
-    duplicate: f64,
-    #[serde(default)]
-    reorder: f64,
-    #[serde(default)]
-    reorder_delay: f64,
-    #[serde(default)]
-    bandwidth: Option<u64>,
-    queue_bytes: usize,
-}
-
-impl LinkSide {
-    fn impairment(&self) -> PyResult<Impairment> {
-        Ok(Impairment {
-            latency: seconds(self.latency)?,
-            jitter: seconds(self.jitter)?,
-            loss: self.loss,
-            duplicate: self.duplicate,
-            reorder: self.reorder,
-            reorder_delay: seconds(self.reorder_delay)?,
-            bandwidth: self.bandwidth,
-            queue_bytes: self.queue_bytes,
-        })
-    }
-}
-
-impl Impairments {
-    fn link(&self, seed: u64) -> PyResult<Link> {
-        let config =
-            LinkConfig { data: self.data.impairment()?, control: self.control.impairment()? };
-        Ok(Link::new(config, seed))
-    }
 }
 
 /// A Client and a Gateway, each on a TUN device of its own, joined by a link.
@@ -215,11 +165,11 @@ fn start(config: &PairConfig) -> PyResult<Handle> {
     let PairConfig { seed, client, gateway, .. } = config;
     let policy = if config.halt { RefreshPolicy::Halt } else { RefreshPolicy::Keep };
     let mut client_config = ClientConfig::new(client.ipv4, client.ipv6, client.run, *seed);
-    client_config.refresh_floor = seconds(client.refresh_floor)?;
+    client_config.refresh_floor = duration(client.refresh_floor)?;
     let mut gateway_config = GatewayConfig::new(gateway.ipv4, gateway.ipv6, *seed);
     let translations = &mut gateway_config.translations;
-    translations.cache_floor = seconds(gateway.cache_floor)?;
-    translations.failure_cache = seconds(gateway.failure_cache)?;
+    translations.cache_floor = duration(gateway.cache_floor)?;
+    translations.failure_cache = duration(gateway.failure_cache)?;
     translations.own_addresses.extend(&gateway.own_addresses);
     translations.allow_real.extend(&gateway.allow_real);
     let stations = [
@@ -229,7 +179,10 @@ fn start(config: &PairConfig) -> PyResult<Handle> {
         },
         Station { endpoint: Box::new(Gateway::new(gateway_config)), tun: open(&gateway.tun)? },
     ];
-    let links = [config.up.link(*seed)?, config.down.link(seed.wrapping_add(1))?];
+    let links = [
+        Link::new(config.up.config()?, *seed),
+        Link::new(config.down.config()?, seed.wrapping_add(1)),
+    ];
     let wire = Wire::new([client.endpoint, gateway.endpoint], links);
     EventLoop::start(stations, wire, config.dns_namespace.clone()).map_err(os_error)
 }
@@ -237,8 +190,4 @@ fn start(config: &PairConfig) -> PyResult<Handle> {
 fn open(side: &TunSide) -> PyResult<Tun> {
     let namespace = side.namespace.as_deref().map(Path::new);
     Tun::open(&side.name, namespace).map_err(|error| tun_error(&error))
-}
-
-fn seconds(value: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(value).map_err(bad_argument)
 }

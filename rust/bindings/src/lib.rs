@@ -5,9 +5,21 @@
 
 // PyO3's generated code and the buffer protocol need it; each block says why it is sound.
 #![allow(unsafe_code)]
+// Python objects are shared between threads; no packet path runs under these locks.
+#![allow(clippy::disallowed_types)]
 
+mod batch;
+mod buffer;
+mod capture;
+mod convert;
 mod errors;
+mod flow_table;
 mod lab;
+mod packets;
+mod pair;
+mod resource_nat;
+mod settings;
+mod translations;
 
 use pyo3::prelude::*;
 
@@ -18,5 +30,21 @@ mod _core {
     #[expect(non_upper_case_globals, reason = "Python's name for it")]
     const __version__: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]
+    use crate::batch::PacketBatch;
+    #[pymodule_export]
+    use crate::buffer::PacketBuffer;
+    #[pymodule_export]
+    use crate::capture::compare_captures;
+    #[pymodule_export]
+    use crate::flow_table::FlowTable;
+    #[pymodule_export]
     use crate::lab::LabPair;
+    #[pymodule_export]
+    use crate::packets::{tcp, udp};
+    #[pymodule_export]
+    use crate::pair::Pair;
+    #[pymodule_export]
+    use crate::resource_nat::ResourceNat;
+    #[pymodule_export]
+    use crate::translations::Translations;
 }

@@ -214,6 +214,15 @@ impl Pair {
         self.deliveries.pop_front()
     }
 
+    /// Takes everything that was handed to the host of `side`.
+    pub fn take_deliveries(&mut self, side: Side) -> Vec<Delivery> {
+        let deliveries = std::mem::take(&mut self.deliveries);
+        let (taken, left): (VecDeque<_>, _) =
+            deliveries.into_iter().partition(|delivery| delivery.side == side);
+        self.deliveries = left;
+        Vec::from(taken)
+    }
+
     /// The next event of an endpoint, and when it was raised.
     pub fn poll_event(&mut self) -> Option<(Instant, Event)> {
         self.events.pop_front()

@@ -14,7 +14,7 @@ pub const HOSTS: u8 = 8;
 const RECORDS: u8 = 2;
 /// A server near by answers within this.
 const QUICK: Duration = Duration::from_millis(3);
-/// Records are replaced, a family goes and comes, this often.
+/// Records are replaced or rotated this often.
 const CHANGE_EVERY: Duration = Duration::from_millis(100);
 /// Late answers come between these.
 const LATE: (u64, u64) = (200, 3000);
@@ -75,7 +75,7 @@ impl Resolver {
             Records::Same => addresses(family, 0, false),
             Records::Rotate => addresses(family, 0, step % 2 == 1),
             Records::Replace => addresses(family, step * RECORDS, false),
-            Records::LoseFamily => lose_family(family, step),
+            Records::LoseFamily => lose_family(family, now - self.from),
             Records::ServFail => LookupResult::ServFail,
             Records::Refused => LookupResult::Refused,
             Records::NxDomain => LookupResult::NxDomain,
@@ -91,11 +91,12 @@ impl Resolver {
     }
 }
 
-/// The two families take turns in being there: both, one, both, the other.
-fn lose_family(family: LookupFamily, step: u8) -> LookupResult {
-    let lost = match step % 4 {
-        1 => Some(LookupFamily::Ipv4),
-        3 => Some(LookupFamily::Ipv6),
+/// IPv4 is gone for seven seconds, long enough to be confirmed (R21), then IPv6; both are there for a
+/// second before each.
+fn lose_family(family: LookupFamily, since: Duration) -> LookupResult {
+    let lost = match since.as_secs() % 16 {
+        1..8 => Some(LookupFamily::Ipv4),
+        9.. => Some(LookupFamily::Ipv6),
         _ => None,
     };
     if lost == Some(family) { LookupResult::NoData } else { addresses(family, 0, false) }

@@ -56,6 +56,8 @@ pub struct Scenario {
     pub pause: (Duration, Duration),
     /// How long the storm lasts.
     pub storm: Duration,
+    /// Pause between two packets of an upload or download; other flows take it as their unit.
+    pub interval: Duration,
     /// One way.
     pub latency: Duration,
     /// Loss, duplication and reordering of control packets (h).
@@ -98,6 +100,7 @@ impl Scenario {
             queried: BUSY,
             pause: (Duration::from_millis(1), Duration::from_millis(50)),
             storm,
+            interval: Duration::from_millis(2),
             latency: Duration::from_millis(10),
             control: Control::default(),
         }
@@ -287,13 +290,13 @@ impl<'a> Run<'a> {
     }
 
     fn open_flows(&mut self, ipv4: IpAddr, ipv6: IpAddr) {
-        let millis = Duration::from_millis;
+        let interval = self.scenario.interval;
         self.flows = vec![
-            Flow::new(Kind::Upload, 40_000, ipv4, millis(2)),
-            Flow::new(Kind::Download, 40_001, ipv4, millis(2)),
-            Flow::new(Kind::Echo, 40_002, ipv4, millis(5)),
-            Flow::new(Kind::Upload, 40_003, ipv6, millis(7)),
-            Flow::new(Kind::Echo, 40_004, ipv6, millis(5)),
+            Flow::new(Kind::Upload, 40_000, ipv4, interval),
+            Flow::new(Kind::Download, 40_001, ipv4, interval),
+            Flow::new(Kind::Echo, 40_002, ipv4, interval * 3),
+            Flow::new(Kind::Upload, 40_003, ipv6, interval * 4),
+            Flow::new(Kind::Echo, 40_004, ipv6, interval * 3),
         ];
         for id in 0..self.flows.len() {
             self.schedule(Instant::ZERO + FLOWS_BEGIN, Action::Open(id));

@@ -1,0 +1,93 @@
+"""Programs that the laboratory starts: each ends with it, by its own id."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from typing import TYPE_CHECKING, Final
+
+from firezone.errors import FirezoneError
+
+from . import programs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Processes"]
+
+_PATIENCE: Final = 3.0
+"""Seconds that a program has to end by itself."""
+
+
+class Processes:
+    """The programs under way; `stop_all` ends them, the newest first."""
+
+    def __init__(self) -> None:
+        self._running: list[Process] = []
+
+    async def start(
+        self,
+        argv: Iterable[str],
+        *,
+        stdin: int = DEVNULL,
+        stdout: int = DEVNULL,
+        stderr: int = PIPE,
+        limit: int = 2**20,
+    ) -> Process:
+        """Start a program; the kernel kills it when this process dies.
+
+        Args:
+            argv: The command.
+            stdin: As for `asyncio.create_subprocess_exec`, like the two others.
+            stdout: What the program writes.
+            stderr: What it complains of.
+            limit: Bytes that a pipe's reader buffers.
+        """
+        command = [programs.find("setpriv"), "--pdeathsig", "KILL", "--", *argv]
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=stdin, stdout=stdout, stderr=stderr, limit=limit
+        )
+        self._running.append(process)
+        return process
+
+    async def stop(self, process: Process, *, by: signal.Signals = signal.SIGTERM) -> None:
+        """End a program and wait for it."""
+        if process in self._running:
+            self._running.remove(process)
+        if process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(by)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    async def stop_all(self) -> None:
+        """End all programs, the newest first."""
+        for process in reversed(self._running.copy()):
+            await self.stop(process)
+
+    def kill_all(self) -> None:
+        """End all programs without waiting: the way out when no event loop runs any more."""
+        for process in self._running:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+        self._running.clear()
+
+
+async def complaint(process: Process) -> FirezoneError:
+    """Make the error of a program that ended when it should not have."""
+    said = b""
+    if process.stderr is not None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                said = await process.stderr.read(4096)
+    text = said.decode(errors="replace").strip() or "no message"
+    return FirezoneError(f"a program of the laboratory ended with {process.returncode}: {text}")

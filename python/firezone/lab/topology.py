@@ -1,0 +1,180 @@
+"""Three namespaces and what joins them: application and Client, Gateway, site.
+
+    app      fz-client  100.64.0.1  fd00:2021:1111::1     the application's routes and DNS lead here
+    gateway  fz-gateway 100.64.0.2  fd00:2021:1111::2     masqueraded towards the site
+             uplink     10.77.0.1   fd77::1
+    site     uplink     10.77.0.2   fd77::2               the resolver; nginx on .11 to .18 and on
+                                                          10.77.1.0/24, fd77:0:0:1::/64
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+from . import namespaces, programs
+from .namespaces import Namespace
+from .processes import Processes
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["CLIENT_TUN", "GATEWAY_TUN", "Laboratory"]
+
+CLIENT_TUN: Final = "fz-client"
+GATEWAY_TUN: Final = "fz-gateway"
+CLIENT: Final = ("100.64.0.1", "fd00:2021:1111::1")
+GATEWAY: Final = ("100.64.0.2", "fd00:2021:1111::2")
+SENTINEL: Final = "100.100.111.1"
+GATEWAY_SITE: Final = ("10.77.0.1", "fd77::1")
+RESOLVER: Final = "10.77.0.2"
+MTU: Final = 1280
+QUEUE: Final = 10_000
+"""Packets that a TUN device's queue holds: more than all windows of TCP together."""
+_WINDOW: Final = 4 * 2**20
+"""Bytes that one connection may have under way, so that no queue of ours or the kernel's is full."""
+
+_CLIENT_ROUTES: Final = (
+    "100.64.0.0/11",
+    "100.96.0.0/11",
+    "100.100.111.0/24",
+    "fd00:2021:1111::/107",
+    "fd00:2021:1111:8000::/107",
+    "fd00:2021:1111:8000:100:100:111:0/120",
+)
+_GATEWAY_ROUTES: Final = ("100.64.0.0/11", "fd00:2021:1111::/107")
+
+_SYSCTLS: Final = {
+    "ipv6/conf/all/accept_dad": "0",
+    "ipv6/conf/default/accept_dad": "0",
+    "ipv4/tcp_rmem": f"4096 131072 {_WINDOW}",
+    "ipv4/tcp_wmem": f"4096 65536 {_WINDOW}",
+}
+_FORWARDING: Final = {"ipv4/ip_forward": "1", "ipv6/conf/all/forwarding": "1"}
+
+_MASQUERADE: Final = """
+table inet firezone_lab {
+  chain postrouting {
+    type nat hook postrouting priority srcnat;
+    oifname "uplink" masquerade
+  }
+}
+"""
+
+
+class Laboratory:
+    """The namespaces, a folder for files, and the programs that run; all gone at the end.
+
+    A context manager: leaving it by whatever way takes everything away, and `atexit` does where
+    leaving did not happen. What a killed laboratory left is removed when the next one begins.
+    """
+
+    def __init__(self) -> None:
+        self.app = Namespace("app")
+        self.gateway = Namespace("gateway")
+        self.site = Namespace("site")
+        self.processes = Processes()
+        self.folder = Path()
+        self._closed = True
+
+    def __enter__(self) -> Self:
+        """Build it.
+
+        Raises:
+            FirezoneError: A program is missing or the kernel refuses something.
+        """
+        programs.require()
+        namespaces.remove_stale()
+        self._closed = False
+        atexit.register(self.close)
+        try:
+            self.folder = Path(tempfile.mkdtemp(prefix=f"firezone-lab-{os.getpid()}-"))
+            for namespace in (self.app, self.gateway, self.site):
+                namespace.create()
+                namespace.sysctl(_SYSCTLS)
+            self._join_site()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take everything away."""
+        self.close()
+
+    def close(self) -> None:
+        """Take everything away; safe to call again."""
+        if self._closed:
+            return
+        self._closed = True
+        atexit.unregister(self.close)
+        self.processes.kill_all()
+        for namespace in (self.app, self.gateway, self.site):
+            namespace.remove()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def configure_tuns(self) -> None:
+        """Give the TUN devices, which the core has opened by now, addresses and routes."""
+        self.app.ip(
+            *_addresses(CLIENT_TUN, CLIENT),
+            *(f"route add {prefix} dev {CLIENT_TUN}" for prefix in _CLIENT_ROUTES),
+        )
+        self.app.use_nameserver(SENTINEL)
+        self.gateway.ip(
+            *_addresses(GATEWAY_TUN, GATEWAY),
+            *(f"route add {prefix} dev {GATEWAY_TUN}" for prefix in _GATEWAY_ROUTES),
+        )
+
+    def tun_drops(self) -> int:
+        """Return how many packets the kernel dropped at the TUN devices since they were opened."""
+        drops = 0
+        for namespace, device in ((self.app, CLIENT_TUN), (self.gateway, GATEWAY_TUN)):
+            statistics = namespace.link(device)["stats64"]
+            drops += statistics["tx"]["dropped"] + statistics["rx"]["dropped"]
+        return drops
+
+    def _join_site(self) -> None:
+        gateway, site = self.gateway, self.site
+        gateway.sysctl(_FORWARDING)
+        gateway.ip(f"link add uplink type veth peer name uplink netns {site.name}")
+        gateway.ip(
+            f"address add {GATEWAY_SITE[0]}/24 dev uplink",
+            f"address add {GATEWAY_SITE[1]}/64 dev uplink nodad",
+            "link set uplink up txqueuelen 10000",
+        )
+        hosts = range(11, 19)
+        site.ip(
+            f"address add {RESOLVER}/24 dev uplink",
+            "address add fd77::2/64 dev uplink nodad",
+            *(f"address add 10.77.0.{host}/24 dev uplink" for host in hosts),
+            *(f"address add fd77::{host}/64 dev uplink nodad" for host in hosts),
+            "link set uplink up txqueuelen 10000",
+            # A whole network of addresses, for records that never come back to a former one.
+            "route add local 10.77.1.0/24 dev lo",
+            "route add local fd77:0:0:1::/64 dev lo",
+        )
+        gateway.ip(
+            f"route add 10.77.1.0/24 via {RESOLVER}", "route add fd77:0:0:1::/64 via fd77::2"
+        )
+        run_nft = gateway.command(programs.find("nft"), "-f", "-")
+        namespaces.run(run_nft, text=_MASQUERADE)
+        # Masquerading only: what the kernel finds odd about a window must still be translated.
+        gateway.sysctl({"netfilter/nf_conntrack_tcp_be_liberal": "1"})
+
+
+def _addresses(device: str, addresses: tuple[str, str]) -> list[str]:
+    ipv4, ipv6 = addresses
+    return [
+        f"link set {device} mtu {MTU} txqueuelen {QUEUE} up",
+        f"address add {ipv4}/32 dev {device}",
+        f"address add {ipv6}/128 dev {device} nodad",
+    ]

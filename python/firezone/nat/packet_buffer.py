@@ -1,0 +1,98 @@
+"""Packets that wait."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from firezone import _core
+
+if TYPE_CHECKING:
+    from firezone._core import PacketBatch
+
+__all__ = ["PacketBuffer"]
+
+
+class PacketBuffer:
+    """Packets that wait for a set-up (rules R11-R16).
+
+    Args:
+        seed: Seed of the hash that finds duplicates.
+        queue_bytes: Bytes of packets in one queue.
+        queue_packets: Packets in one queue.
+        total_bytes: Bytes of packets in all queues.
+        max_age: Seconds that a packet may wait.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        queue_bytes: int = 1 << 20,
+        queue_packets: int = 1024,
+        total_bytes: int = 64 << 20,
+        max_age: float = 60.0,
+    ) -> None:
+        self._core = _core.PacketBuffer(
+            seed=seed,
+            queue_bytes=queue_bytes,
+            queue_packets=queue_packets,
+            total_bytes=total_bytes,
+            max_age=max_age,
+        )
+
+    def open(self, *, now: float, overwrite: int | None = None) -> int:
+        """Open a queue.
+
+        Args:
+            now: Monotonic seconds.
+            overwrite: Makes it a ring of so many packets that forgets the oldest, as upstream once
+                held packets: for comparison (R41).
+
+        Returns:
+            The handle of the queue.
+        """
+        return self._core.open(now=now, overwrite=overwrite)
+
+    def push(self, queue: int, batch: PacketBatch, *, now: float) -> list[str]:
+        """Put packets into a queue.
+
+        Returns:
+            For each packet `stored`, `duplicate`, `replaced`, or why it was refused: `queue_bytes`,
+            `queue_packets`, `flow_share`, `queue_share`, `total`, `malformed`.
+
+        Raises:
+            ValueError: The queue is not open.
+        """
+        return self._core.push(queue, batch, now=now)
+
+    def drain(self, queue: int, *, most: int | None = None) -> PacketBatch:
+        """Take up to `most` packets out of a queue, oldest first.
+
+        Raises:
+            ValueError: The queue is not open.
+        """
+        return self._core.drain(queue) if most is None else self._core.drain(queue, most=most)
+
+    def close(self, queue: int) -> None:
+        """Close a queue; what it holds is dropped and counted.
+
+        Raises:
+            ValueError: The queue is not open.
+        """
+        self._core.close(queue)
+
+    def held(self, queue: int) -> dict[str, float | None]:
+        """Return what a queue holds: `packets`, `bytes`, `flows`, `oldest` (seconds).
+
+        Raises:
+            ValueError: The queue is not open.
+        """
+        return dict(
+            zip(("packets", "bytes", "flows", "oldest"), self._core.held(queue), strict=True)
+        )
+
+    def counters(self) -> dict[str, int]:
+        """Return the counters by name."""
+        counters: dict[str, int] = json.loads(self._core.counters())
+        return counters

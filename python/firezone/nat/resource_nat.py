@@ -1,0 +1,89 @@
+"""The Client's side of the NAT."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from firezone import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ._types import Address
+
+__all__ = ["ResourceNat"]
+
+
+class ResourceNat:
+    """The Client's side of the NAT (rules R01-R08): may a packet pass, and whom to tell.
+
+    Args:
+        seed: Seed of the hash tables.
+        run: Number of the Client's process (R23).
+        refresh_floor: Seconds between two refreshes of a name (R06).
+        halt: Forget an entry with each query, as upstream once did: for comparison (R41).
+    """
+
+    def __init__(
+        self, *, seed: int = 0, run: int = 0, refresh_floor: float = 1.0, halt: bool = False
+    ) -> None:
+        self._core = _core.ResourceNat(seed=seed, run=run, refresh_floor=refresh_floor, halt=halt)
+
+    def establish(
+        self, name: str, proxies: Sequence[Address], *, gateway: str, resource: str, now: float
+    ) -> None:
+        """Make an entry and announce it; nothing happens if there is one.
+
+        Args:
+            name: The name.
+            proxies: Four IPv4 and four IPv6 proxy addresses.
+            gateway: Id (UUID) of the Gateway.
+            resource: Id (UUID) of the resource.
+            now: Monotonic seconds.
+
+        Raises:
+            ValueError: A name, an id or the number of addresses is wrong.
+        """
+        self._core.establish(name, list(proxies), gateway=gateway, resource=resource, now=now)
+
+    def query(self, name: str, *, now: float) -> None:
+        """Say that an A or AAAA query was answered: exactly the name's entries refresh (R05)."""
+        self._core.query(name, now=now)
+
+    def decide(self, name: str, family: int, *, gateway: str, resource: str, now: float) -> str:
+        """Return what becomes of a packet: `pass`, `hold`, `refuse`; `unknown` without an entry."""
+        return self._core.decide(name, family, gateway=gateway, resource=resource, now=now)
+
+    def status(self, status: Mapping[str, object], *, gateway: str, now: float) -> None:
+        """Take a Gateway's DomainStatus, with the members that it has on the wire."""
+        self._core.status(json.dumps(status), gateway=gateway, now=now)
+
+    def families(self, name: str) -> tuple[bool, bool]:
+        """Return whether IPv4 and IPv6 may be offered for a name (R08)."""
+        return self._core.families(name)
+
+    def remove_resource(self, resource: str) -> None:
+        """Lose a resource: its entries end."""
+        self._core.remove_resource(resource)
+
+    def advance(self, now: float) -> None:
+        """Do what is due by `now`."""
+        self._core.advance(now)
+
+    def next_wake(self) -> float | None:
+        """Return when `advance` is wanted next, in seconds; None if never."""
+        return self._core.next_wake()
+
+    def transmits(self) -> list[tuple[str, dict[str, Any]]]:
+        """Take the AssignedIps to be sent: (Gateway, message)."""
+        return [(gateway, json.loads(message)) for gateway, message in self._core.transmits()]
+
+    def events(self) -> list[tuple[str, int | None]]:
+        """Take what happened: the kind, and the IP version that it is about, if any."""
+        return self._core.events()
+
+    def counters(self) -> dict[str, int]:
+        """Return the counters by name."""
+        counters: dict[str, int] = json.loads(self._core.counters())
+        return counters

@@ -1,0 +1,95 @@
+"""The Gateway's translations."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from firezone import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from ipaddress import IPv4Address, IPv6Address
+
+    from ._types import Address
+
+__all__ = ["Translations"]
+
+
+class Translations:
+    """The Gateway's translations (rules R17-R25): which real address stands behind a proxy.
+
+    Args:
+        seed: Seed of the hash tables.
+        cache_floor: Seconds for which an answer counts as fresh at least (R20).
+        failure_cache: Seconds for which a failure is not asked again (R20).
+    """
+
+    def __init__(
+        self, *, seed: int = 0, cache_floor: float = 1.0, failure_cache: float = 5.0
+    ) -> None:
+        self._core = _core.Translations(
+            seed=seed, cache_floor=cache_floor, failure_cache=failure_cache
+        )
+
+    def authorize(self, client: str, resource: str, pattern: str) -> None:
+        """Let a Client use a resource of names.
+
+        Raises:
+            ValueError: An id is no UUID or the pattern is wrong.
+        """
+        self._core.authorize(client, resource, pattern)
+
+    def assigned_ips(self, message: Mapping[str, object], *, client: str, now: float) -> None:
+        """Take a Client's AssignedIps, with the members that it has on the wire."""
+        self._core.assigned_ips(json.dumps(message), client=client, now=now)
+
+    def lookups(self) -> list[tuple[int, str, int]]:
+        """Take the look-ups that are wanted: id, name, IP version."""
+        return self._core.lookups()
+
+    def resolved(
+        self,
+        lookup: int,
+        family: int,
+        addresses: Sequence[tuple[Address, int]] | None = None,
+        *,
+        error: str | None = None,
+        now: float,
+    ) -> None:
+        """Answer a look-up.
+
+        Args:
+            lookup: Its id.
+            family: The IP version asked for.
+            addresses: Addresses, each with its seconds to live.
+            error: Or why there are none: `nx_domain`, `no_data`, `serv_fail`, `refused`,
+                `timed_out`, `other`.
+            now: Monotonic seconds.
+
+        Raises:
+            ValueError: Both or neither of addresses and error, or an unknown error.
+        """
+        given = None if addresses is None else list(addresses)
+        self._core.resolved(lookup, family, given, error=error, now=now)
+
+    def find(self, proxy: Address, *, client: str, now: float) -> IPv4Address | IPv6Address | None:
+        """Return the real address that a new flow to a proxy address would get."""
+        return self._core.find(proxy, client=client, now=now)
+
+    def advance(self, now: float) -> None:
+        """Do what is due by `now`."""
+        self._core.advance(now)
+
+    def next_wake(self) -> float | None:
+        """Return when `advance` is wanted next, in seconds; None if never."""
+        return self._core.next_wake()
+
+    def transmits(self) -> list[tuple[str, dict[str, Any]]]:
+        """Take the DomainStatus messages to be sent: (Client, message)."""
+        return [(client, json.loads(status)) for client, status in self._core.transmits()]
+
+    def counters(self) -> dict[str, int]:
+        """Return the counters by name."""
+        counters: dict[str, int] = json.loads(self._core.counters())
+        return counters
