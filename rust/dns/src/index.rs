@@ -1,7 +1,7 @@
 //! Which resources cover a name: a tree over reversed labels.
 //!
-//! A pattern sits at the node of its literal labels on the right. A name walks from its last label to
-//! its first, so the cost depends on its labels, on what matches, and on patterns with wildcards
+//! A pattern sits at the node of its literal labels on the right. A name walks from its last label
+//! to its first, so the cost depends on its labels, on what matches, and on patterns with wildcards
 //! inside a label below the nodes that it passes; never on the number of resources.
 
 use std::hash::BuildHasher;
@@ -139,7 +139,8 @@ impl ResourceIndex {
         patterns.map(|entry| &entry.pattern).filter(|pattern| pattern.matches(name)).min()
     }
 
-    /// What a name with `left` labels in front of a node's finds there; returns how many patterns were looked at.
+    /// What a name with `left` labels in front of a node's finds there; returns how many patterns
+    /// were looked at.
     fn matches_at(&self, node: usize, left: usize, name: &str, found: &mut Vec<Match>) -> usize {
         let mut looked_at = 0;
         for front in [Front::Exact, Front::Any, Front::Deep, Front::Glob] {

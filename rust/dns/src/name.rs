@@ -11,8 +11,8 @@ const MAX_LABEL: usize = 63;
 
 /// A domain name in lower case, without a trailing dot, at most 253 characters.
 ///
-/// Labels hold printable ASCII but no dot, space, quote or backslash, so that the text is safe in JSON and in a
-/// log line. Cloning copies a pointer.
+/// Labels hold printable ASCII but no dot, space, quote or backslash, so that the text is safe in
+/// JSON and in a log line. Cloning copies a pointer.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Arc<str>);
 

@@ -1,7 +1,7 @@
 //! The addresses that stand for names: four IPv4 and four IPv6 for each (dataplane §1.2).
 //!
-//! The n-th group of four usable addresses of each range belongs together, so a group is a number and
-//! an address tells its group by arithmetic. The very first IPv6 address is all zero behind its
+//! The n-th group of four usable addresses of each range belongs together, so a group is a number
+//! and an address tells its group by arithmetic. The very first IPv6 address is all zero behind its
 //! prefix: it is handed out as upstream does, because addresses of the range are no interface's and
 //! so no subnet-router anycast (RFC 4291 §2.6.1).
 
@@ -17,10 +17,11 @@ use crate::range::AddressRange;
 use crate::recency::{NONE, Recency};
 use crate::{NameId, Prefix};
 
-/// Addresses are used again only this long after their last packet: as long as a TCP flow may live (R08, R30).
+/// Addresses are used again only this long after their last packet: as long as a TCP flow may live
+/// (R08, R30).
 const QUIET: Duration = Duration::from_secs(7440);
-/// Addresses that never carried a packet are used again only this long after they were answered: an application may
-/// still connect to what it was told, though the TTL is 1 s.
+/// Addresses that never carried a packet are used again only this long after they were answered: an
+/// application may still connect to what it was told, though the TTL is 1 s.
 const ANSWERED: Duration = Duration::from_secs(60);
 /// A packet moves its name in the order of use at most this often.
 const GRAIN: Duration = Duration::from_secs(1);

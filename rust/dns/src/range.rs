@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::{Family, Prefix};
 
-/// The addresses of a prefix without some others. IPv4 has no network and no broadcast address in it.
+/// The addresses of a prefix without some others. IPv4 has no network and no broadcast address in
+/// it.
 pub(crate) struct AddressRange {
     family: Family,
     /// First address, length, and the number of addresses before; ascending.
@@ -74,7 +75,8 @@ fn bits(address: IpAddr) -> u128 {
     }
 }
 
-/// First address and the one behind the last, at most the last address of all: a range that ends there is one short.
+/// First address and the one behind the last, at most the last address of all: a range that ends
+/// there is one short.
 fn bounds(prefix: &Prefix) -> (u128, u128) {
     let width = if prefix.family() == Family::Ipv4 { 32 } else { 128 };
     let first = bits(prefix.address());

@@ -1,7 +1,7 @@
 //! The stub resolver: what a query for a protected name is answered with (dataplane §3.5.2).
 //!
-//! In: the bytes of a query. Out: the bytes of an answer, or where the query is to be asked. It owns
-//! the names, the resources' patterns and the proxy addresses.
+//! In: the bytes of a query. Out: the bytes of an answer, or where the query is to be asked. It
+//! owns the names, the resources' patterns and the proxy addresses.
 
 mod question;
 mod reply;
@@ -88,8 +88,7 @@ pub struct Stub {
 
 /// What is decided before anything is written.
 enum Decision {
-    Forward,
-    AskSite(NameId, ResourceId),
+    Elsewhere(Answer),
     Say(Rcode),
     Nothing(Rcode),
     Addresses(Proxies, Family),
@@ -112,8 +111,9 @@ impl Stub {
 
     /// Answers `query` into `into`.
     ///
-    /// `families` tells which families may be offered for a name (R08). `max` is what the transport carries: up to 1212 it
-    /// is UDP, where the client's EDNS size holds too; more is a stream. An `into` shorter than that shortens the answer.
+    /// `families` tells which families may be offered for a name (R08). `max` is what the transport
+    /// carries: up to 1212 it is UDP, where the client's EDNS size holds too; more is a stream. An
+    /// `into` shorter than that shortens the answer.
     pub fn answer(
         &mut self,
         query: &[u8],
@@ -123,10 +123,21 @@ impl Stub {
         into: &mut [u8],
     ) -> Answer {
         let message = Message::from_slice(query).ok().filter(|message| !message.header().qr());
-        let Some(message) = message else {
-            self.counters.malformed += 1;
-            return Answer::Malformed;
-        };
+        let answer =
+            message.and_then(|message| self.answer_message(message, families, max, now, into));
+        self.counters.malformed += u64::from(answer.is_none());
+        answer.unwrap_or(Answer::Malformed)
+    }
+
+    /// The same for what is a query; `None` if not even the question fits.
+    fn answer_message(
+        &mut self,
+        message: &Message<[u8]>,
+        families: &dyn Fn(NameId) -> Families,
+        max: usize,
+        now: Instant,
+        into: &mut [u8],
+    ) -> Option<Answer> {
         let asked = read(message);
         let (decision, refresh) = match &asked {
             Ok(asked) => self.decide(asked, families, now),
@@ -136,13 +147,10 @@ impl Stub {
             }
         };
         let content = match decision {
-            Decision::Forward => {
-                self.counters.forwarded += 1;
-                return Answer::Forward;
-            }
-            Decision::AskSite(name, resource) => {
-                self.counters.site += 1;
-                return Answer::AskSite { name, resource };
+            Decision::Elsewhere(answer) => {
+                self.counters.forwarded += u64::from(answer == Answer::Forward);
+                self.counters.site += u64::from(answer != Answer::Forward);
+                return Some(answer);
             }
             Decision::Say(code) => Content::Code(code),
             Decision::Nothing(code) => Content::None(code),
@@ -152,13 +160,9 @@ impl Stub {
             }
             Decision::Minimal => Content::Minimal,
         };
-        let written = write(message, asked.as_ref().ok(), &content, max, into);
-        let Some(len) = written else {
-            self.counters.malformed += 1;
-            return Answer::Malformed;
-        };
+        let len = write(message, asked.as_ref().ok(), &content, max, into)?;
         self.counters.local += 1;
-        Answer::Local { len, refresh }
+        Some(Answer::Local { len, refresh })
     }
 
     /// What is said, and the name that is refreshed.
@@ -170,7 +174,7 @@ impl Stub {
     ) -> (Decision, Option<NameId>) {
         let mut room = [0; 255];
         let name = asked.name(&mut room).filter(|_| asked.is_internet());
-        let Some(name) = name else { return (Decision::Forward, None) };
+        let Some(name) = name else { return (Decision::Elsewhere(Answer::Forward), None) };
         if name == CANARY {
             return (Decision::Nothing(Rcode::NXDOMAIN), None);
         }
@@ -179,11 +183,11 @@ impl Stub {
             && let Some(address) = reversed(name)
         {
             let known = address.and_then(|address| self.pool.name_of(address));
-            return (known.map_or(Decision::Forward, Decision::Pointer), None);
+            return (known.map_or(Decision::Elsewhere(Answer::Forward), Decision::Pointer), None);
         }
         self.index.matches_text(name, &mut self.found);
         let Some(first) = self.found.first().map(|found| found.resource) else {
-            return (Decision::Forward, None);
+            return (Decision::Elsewhere(Answer::Forward), None);
         };
         if let Some(family) = family(rtype) {
             return self.decide_addresses(name, family, families, now);
@@ -195,13 +199,15 @@ impl Stub {
             Rtype::AXFR | Rtype::IXFR => Decision::Say(Rcode::REFUSED),
             _ => {
                 let name = self.passing_name(name);
-                name.map_or(Decision::Forward, |name| Decision::AskSite(name, first))
+                let site = |name| Answer::AskSite { name, resource: first };
+                Decision::Elsewhere(name.map_or(Answer::Forward, site))
             }
         };
         (decision, None)
     }
 
-    /// Addresses of a family that a resource of the name offers and that is not known to be empty (R08).
+    /// Addresses of a family that a resource of the name offers and that is not known to be empty
+    /// (R08).
     fn decide_addresses(
         &mut self,
         text: &str,
@@ -210,7 +216,9 @@ impl Stub {
         now: Instant,
     ) -> (Decision, Option<NameId>) {
         let offered = self.found.iter().any(|found| found.stack.contains(family));
-        let Some(name) = self.intern(text) else { return (Decision::Forward, None) };
+        let Some(name) = self.intern(text) else {
+            return (Decision::Elsewhere(Answer::Forward), None);
+        };
         let Ok(proxies) = self.pool.assign(name, now) else {
             self.counters.exhausted += 1;
             if !self.passing.contains(&name) {
@@ -268,8 +276,8 @@ impl Stub {
         restored.map(|()| id)
     }
 
-    /// A name whose addresses were taken for another one (R08). Its handle ends with this call: the owner
-    /// forgets the name before it asks anything else.
+    /// A name whose addresses were taken for another one (R08). Its handle ends with this call: the
+    /// owner forgets the name before it asks anything else.
     pub fn poll_recycled(&mut self) -> Option<NameId> {
         let name = self.pool.pop_recycled()?;
         if self.pool.proxies(name).is_none() {

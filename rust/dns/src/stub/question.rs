@@ -62,7 +62,8 @@ impl Asked<'_> {
         self.question.qclass() == Class::IN
     }
 
-    /// The name as text in lower case, without trailing dot; `None` if it holds what no [`Name`](crate::Name) may.
+    /// The name as text in lower case, without trailing dot; `None` if it holds what no
+    /// [`Name`](crate::Name) may.
     pub(super) fn name<'b>(&self, room: &'b mut [u8; 255]) -> Option<&'b str> {
         let mut len = 0;
         for label in self.question.qname().iter_labels().filter(|label| !label.is_root()) {
@@ -82,7 +83,8 @@ impl Asked<'_> {
     }
 }
 
-/// Whether a name is below the tree of reversed addresses, and which address it is (RFC 1035 §3.5, RFC 3596 §2.5).
+/// Whether a name is below the tree of reversed addresses, and which address it is (RFC 1035 §3.5,
+/// RFC 3596 §2.5).
 pub(super) fn reversed(name: &str) -> Option<Option<IpAddr>> {
     if let Some(labels) = name.strip_suffix(".in-addr.arpa") {
         return Some(reversed_v4(labels));

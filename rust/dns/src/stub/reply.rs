@@ -4,12 +4,12 @@ use domain::base::iana::{Class, OptRcode, Rcode, Rtype};
 use domain::base::message_builder::{AdditionalBuilder, AnswerBuilder, MessageBuilder, PushError};
 use domain::base::name::Name as WireName;
 use domain::base::rdata::UnknownRecordData;
-use domain::base::{Message, Serial, Ttl};
+use domain::base::{Header, Message, Serial, Ttl};
 use domain::rdata::{A, Aaaa, Ptr, Soa};
 
 use crate::{Family, Name, Proxies};
 
-use super::question::Asked;
+use super::question::{Asked, Edns};
 use super::target::Target;
 
 /// What a UDP answer holds at most (dataplane §10.1), and what we say that we take.
@@ -48,14 +48,7 @@ pub(super) fn write(
     let limit = if max > UDP_MAX { max } else { max.min(size) }.min(into.len());
     let mut builder = MessageBuilder::from_target(Target::new(into.get_mut(..limit)?)).ok()?;
     builder.set_push_limit(limit.saturating_sub(edns.map_or(0, |_| OPT_LEN)));
-    let header = builder.header_mut();
-    let query = message.header();
-    header.set_id(query.id());
-    header.set_opcode(query.opcode());
-    header.set_qr(true);
-    header.set_ra(true);
-    header.set_rd(query.rd());
-    header.set_cd(query.cd());
+    start(builder.header_mut(), message.header());
     let mut question = builder.question();
     if let Some(asked) = asked {
         question.push(asked.question).ok()?;
@@ -73,17 +66,19 @@ pub(super) fn write(
     };
     additional.clear_push_limit();
     if let Some(edns) = edns {
-        let pushed = additional.opt(|opt| {
-            opt.set_udp_payload_size(UDP_MAX as u16);
-            opt.set_dnssec_ok(edns.dnssec_ok);
-            if version > 0 {
-                opt.set_rcode(OptRcode::BADVERS);
-            }
-            Ok(())
-        });
-        pushed.ok()?;
+        push_edns(&mut additional, edns).ok()?;
     }
     Some(additional.finish().len())
+}
+
+/// The header of an answer: that of the query, but for what a resolver says of itself.
+fn start(header: &mut Header, query: Header) {
+    header.set_id(query.id());
+    header.set_opcode(query.opcode());
+    header.set_qr(true);
+    header.set_ra(true);
+    header.set_rd(query.rd());
+    header.set_cd(query.cd());
 }
 
 fn push(
@@ -112,6 +107,18 @@ fn push(
             data.map_or(Ok(()), |data| answer.push((name, Class::IN, TTL, data)))
         }
     }
+}
+
+/// Our own EDNS record (RFC 6891 §6.1.1, §6.1.3), with the query's DO bit (RFC 3225 §3).
+fn push_edns(additional: &mut AdditionalBuilder<Target<'_>>, edns: Edns) -> Result<(), PushError> {
+    additional.opt(|opt| {
+        opt.set_udp_payload_size(UDP_MAX as u16);
+        opt.set_dnssec_ok(edns.dnssec_ok);
+        if edns.version > 0 {
+            opt.set_rcode(OptRcode::BADVERS);
+        }
+        Ok(())
+    })
 }
 
 /// Sets the code, and says for how long there is nothing (RFC 2308 §3).

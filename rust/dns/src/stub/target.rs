@@ -10,7 +10,8 @@ const QUESTION: u8 = 12;
 /// The two highest bits of a compression pointer (RFC 1035 §4.1.4).
 const POINTER: u8 = 0xc0;
 
-/// A slice as a target of `domain`'s builders. A name that is the question's becomes a pointer to it.
+/// A slice as a target of `domain`'s builders. A name that is the question's becomes a pointer to
+/// it.
 pub(super) struct Target<'a> {
     bytes: &'a mut [u8],
     len: usize,

@@ -1,11 +1,11 @@
 //! One entry: its state per family, its handshake, and what a status does to it.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use dns::{Families, Family, Name};
+use dns::{Families, Family, IpStack, Name, Proxies};
 use packet::Instant;
 use smallvec::SmallVec;
-use std::net::IpAddr;
 
 use crate::control::{AssignedIps, DomainStatus, Status};
 
@@ -22,6 +22,13 @@ pub(super) struct FamilyEntry {
     pub(super) since: Instant,
     /// How many real addresses the Gateway says there are.
     pub(super) count: Option<u32>,
+}
+
+impl FamilyEntry {
+    fn new(offered: bool, since: Instant) -> Self {
+        let state = if offered { FamilyState::Establishing } else { FamilyState::Absent };
+        Self { state, since, count: None }
+    }
 }
 
 /// The newest handshake of an entry.
@@ -60,7 +67,8 @@ pub(super) struct Entry {
     pub(super) stale_reported: bool,
     pub(super) retry: Option<Instant>,
     pub(super) retry_delay: Duration,
-    /// The next use announces it: it is stale but was not used (R02), or has a new connection (R42).
+    /// The next use announces it: it is stale but was not used (R02), or has a new connection
+    /// (R42).
     pub(super) announce_on_use: bool,
     pub(super) prohibited: Option<Prohibited>,
     pub(super) last_used: Instant,
@@ -91,6 +99,43 @@ pub(super) enum Change {
 }
 
 impl Entry {
+    pub(super) fn new(
+        key: EntryKey,
+        id: EntryId,
+        name_slot: usize,
+        domain: Name,
+        proxies: &Proxies,
+        stack: IpStack,
+        now: Instant,
+    ) -> Self {
+        let v4 = proxies.ipv4.iter().map(|&address| address.into());
+        let v6 = proxies.ipv6.iter().map(|&address| address.into());
+        let mut announced = SmallVec::new();
+        announced.extend(v4.filter(|_| stack.contains(Family::Ipv4)));
+        announced.extend(v6.filter(|_| stack.contains(Family::Ipv6)));
+        let families = Family::ALL.map(|family| FamilyEntry::new(stack.contains(family), now));
+        Self {
+            key,
+            id,
+            domain,
+            announced,
+            families,
+            handshake: Handshake { id: 0, started: now, sent: 0, open: false, answered: false },
+            floor_until: now,
+            worked: false,
+            stale: false,
+            stale_reported: false,
+            retry: None,
+            retry_delay: STALE_RETRY,
+            announce_on_use: false,
+            prohibited: None,
+            last_used: now,
+            name_slot,
+            transmit_queued: false,
+            timer: None,
+        }
+    }
+
     pub(super) fn family(&self, family: Family) -> &FamilyEntry {
         &self.families[family.index()]
     }
@@ -240,7 +285,8 @@ impl Entry {
         changes
     }
 
-    /// Whether a positive status says that no active family has an address left (R02: comes back empty).
+    /// Whether a positive status says that no active family has an address left (R02: comes back
+    /// empty).
     pub(super) fn empty(&self) -> bool {
         let mut active = self.families.iter().filter(|one| one.state == FamilyState::Active);
         active.all(|one| one.count == Some(0))

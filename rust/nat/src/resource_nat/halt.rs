@@ -17,21 +17,14 @@ impl ResourceNat {
     pub(super) fn forget(&mut self, index: usize, now: Instant) {
         let Some(entry) = self.table.get_mut(index) else { return };
         entry.last_used = now;
-        if !entry.establishing() {
+        let due = now - entry.handshake.started >= HALT_REPEAT;
+        let forgets = !entry.establishing();
+        if forgets {
             entry.restart(now);
-            return self.begin_halting(index, now);
         }
-        if now - entry.handshake.started >= HALT_REPEAT {
-            self.begin_halting(index, now);
+        if forgets || due {
+            self.begin(index, now);
         }
-    }
-
-    fn begin_halting(&mut self, index: usize, now: Instant) {
-        self.begin(index, now);
-        if let Some(entry) = self.table.get_mut(index) {
-            entry.handshake.open = false;
-        }
-        self.table.schedule(index);
     }
 
     /// Yes: what the ring still has goes out. No: it is thrown away without a word.
@@ -64,7 +57,7 @@ impl ResourceNat {
             self.counters.refreshes_completed += 1;
             self.events.push_back(Event::Refreshed { key: entry.key, changed: false });
         }
-        entry.handshake.open = false;
+        entry.handshake.answered = true;
         self.table.schedule(index);
     }
 }

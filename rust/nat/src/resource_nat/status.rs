@@ -41,20 +41,28 @@ impl ResourceNat {
         }
         let counts = entry.families.map(|family| family.count);
         let worked = entry.active();
-        for change in entry.apply(status, weight, now) {
+        let changes = entry.apply(status, weight, now);
+        let changed = counts != entry.families.map(|family| family.count);
+        self.tell(index, &changes);
+        if weight != Weight::Older {
+            self.finish(index, status, worked, changed, now);
+        }
+        self.table.schedule(index);
+    }
+
+    /// What is held for a family goes out, or is given up.
+    fn tell(&mut self, index: usize, changes: &[Change]) {
+        let Some(entry) = self.table.get(index) else { return };
+        let (id, key) = (entry.id, entry.key);
+        for &change in changes {
             match change {
                 Change::Confirmed(family) => self.events.extend([
-                    Event::Release { entry: entry.id, family },
+                    Event::Release { entry: id, family },
                     Event::Established { key, family },
                 ]),
                 Change::Refused(family) => self.events.extend(refusal(entry, family)),
             }
         }
-        let changed = counts != entry.families.map(|family| family.count);
-        if weight != Weight::Older {
-            self.finish(index, status, worked, changed, now);
-        }
-        self.table.schedule(index);
     }
 
     /// The newest handshake has an answer: what that means for freshness and for the next refresh.

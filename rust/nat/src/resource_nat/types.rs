@@ -10,7 +10,8 @@ use crate::control::GatewayId;
 /// Settings.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// No refresh sooner than this after the last answer (R06). Zero switches the `ttl` member off too.
+    /// No refresh sooner than this after the last answer (R06). Zero switches the `ttl` member off
+    /// too.
     pub refresh_floor: Duration,
     /// A random number of this process, told to Gateways (R23).
     pub run: u64,
@@ -30,8 +31,8 @@ impl Default for Config {
 pub enum RefreshPolicy {
     /// It is refreshed beside the traffic (R01).
     Keep,
-    /// It is forgotten and packets are held until the Gateway says yes again: what upstream once did, kept for
-    /// comparison (R41).
+    /// It is forgotten and packets are held until the Gateway says yes again: what upstream once
+    /// did, kept for comparison (R41).
     Halt,
 }
 
@@ -115,7 +116,8 @@ pub enum Event {
         /// The family.
         family: Family,
     },
-    /// What is held for the family is answered with ICMP unreachable (R15), or dropped without a word if `silent` (R41).
+    /// What is held for the family is answered with ICMP unreachable (R15), or dropped without a
+    /// word if `silent` (R41).
     GiveUp {
         /// The entry.
         entry: EntryId,

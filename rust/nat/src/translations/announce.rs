@@ -57,8 +57,8 @@ impl Translations {
         self.reset_timer(binding);
     }
 
-    /// The answer to a message that comes from the past, or that no more fits: what stands, and nothing changes (R23,
-    /// R25, R33).
+    /// The answer to a message that comes from the past, or that no more fits: what stands, and
+    /// nothing changes (R23, R25, R33).
     pub(super) fn answer_unapplied(
         &mut self,
         client: ClientId,
@@ -100,7 +100,8 @@ impl Translations {
         self.transmits.push_back((client, status));
     }
 
-    /// A look-up of the name has ended. `gone`: it took the last address away, which all Clients of the name are told.
+    /// A look-up of the name has ended. `gone`: it took the last address away, which all Clients of
+    /// the name are told.
     pub(super) fn answer_waiting(
         &mut self,
         name: NameId,
@@ -172,8 +173,9 @@ impl Translations {
         self.reset_timer(binding);
     }
 
-    /// Sends what is known now to whoever has had no answer, or else once more with the newest id (R19). A former process
-    /// is not answered: its ids may be those of the process that came after it.
+    /// Sends what is known now to whoever has had no answer, or else once more with the newest id
+    /// (R19). A former process is not answered: its ids may be those of the process that came after
+    /// it.
     fn answer(&mut self, binding: usize, at: usize, now: Instant) {
         let Some(own) = self.table.bindings.get_mut(binding) else { return };
         let Some(slot) = self.names.get(own.name) else { return };

@@ -13,10 +13,11 @@ use super::table::{Binding, Client, NONE};
 use super::types::{Access, Event};
 use super::validate::{Valid, validate};
 
-/// A message of the run before is not taken for a new run this long after that ended: control packets overtake one
-/// another.
+/// A message of the run before is not taken for a new run this long after that ended: control
+/// packets overtake one another.
 const FORMER_RUN: Duration = Duration::from_secs(10);
-/// Names looked at, at the cap, for one without a live flow (R33); those that have one count as used.
+/// Names looked at, at the cap, for one without a live flow (R33); those that have one count as
+/// used.
 const EVICTION_STEPS: usize = 64;
 
 /// How a message stands to the Client's process (R23).
@@ -31,8 +32,8 @@ enum Run {
 }
 
 impl Translations {
-    /// A Client announces addresses: validates (R17), changes translations, starts look-ups. Always ends in a
-    /// status (R25).
+    /// A Client announces addresses: validates (R17), changes translations, starts look-ups. Always
+    /// ends in a status (R25).
     pub fn handle_assigned_ips(
         &mut self,
         client: ClientId,

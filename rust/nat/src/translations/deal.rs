@@ -1,5 +1,5 @@
-//! Which real address stands behind which proxy address (R22): a pure function without memory, so that a restarted
-//! Gateway, and another one, deal the same.
+//! Which real address stands behind which proxy address (R22): a pure function without memory, so
+//! that a restarted Gateway, and another one, deal the same.
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
@@ -13,16 +13,19 @@ use crate::control::ClientId;
 
 /// Fixed for ever: another key deals every name anew (R22).
 const KEY: [u8; 32] = *b"firezone: proxy to real address\0";
-/// Addresses of an answer beyond this number are left aside: a resolver that lies must not cost hashes without bound.
+/// Addresses of an answer beyond this number are left aside: a resolver that lies must not cost
+/// hashes without bound.
 pub(super) const MAX_ADDRESSES: usize = 64;
 
 /// What each proxy address gets, in the order of the proxies.
 pub(super) type Dealt = SmallVec<[Option<IpAddr>; 8]>;
 
-/// Which real address each of `proxies` gets (R22); both lists of one family, without duplicates, in any order.
+/// Which real address each of `proxies` gets (R22); both lists of one family, without duplicates,
+/// in any order.
 ///
-/// Each address gets ⌊k/n⌋ of the k proxies, and the heaviest k mod n one more. Pairs are taken by falling
-/// weight while the proxy is free and the address has room; weights are BLAKE2s of client, name and pair.
+/// Each address gets ⌊k/n⌋ of the k proxies, and the heaviest k mod n one more. Pairs are taken by
+/// falling weight while the proxy is free and the address has room; weights are BLAKE2s of client,
+/// name and pair.
 pub fn deal(
     client: ClientId,
     name: &Name,
@@ -95,7 +98,8 @@ fn weigh(prefix: &Blake2sMac256, addresses: &[IpAddr]) -> u64 {
     output.iter().take(8).fold(0, |weight, &byte| weight << 8 | u64::from(byte))
 }
 
-/// At most [`MAX_ADDRESSES`] of an answer, ascending and without duplicates; which ones depends on the set alone.
+/// At most [`MAX_ADDRESSES`] of an answer, ascending and without duplicates; which ones depends on
+/// the set alone.
 pub(super) fn bounded(mut addresses: SmallVec<[IpAddr; 4]>) -> SmallVec<[IpAddr; 4]> {
     addresses.sort_unstable();
     addresses.dedup();

@@ -14,8 +14,8 @@ use super::table::{Binding, Proxy};
 use super::types::{Fresh, Translation, TranslationState, TranslationView};
 
 impl Translations {
-    /// The translation of a proxy address, for a new flow; O(1), without allocation unless the answer has changed. Marks
-    /// the name as used.
+    /// The translation of a proxy address, for a new flow; O(1), without allocation unless the
+    /// answer has changed. Marks the name as used.
     pub fn find(&mut self, client: ClientId, proxy: IpAddr, now: Instant) -> Option<Translation> {
         let (at, binding) = self.locate(client, proxy)?;
         self.table.touch(binding);
@@ -32,7 +32,8 @@ impl Translations {
         Some(Translation { name, family, real, state })
     }
 
-    /// Whether `real` is still in the answer that `proxy` stands for (R27).
+    /// Whether `real` is still in the last good answer that `proxy` stands for (R27); not if the
+    /// proxy is not known.
     pub fn answer_contains(&self, client: ClientId, proxy: IpAddr, real: IpAddr) -> bool {
         let located = self.locate(client, proxy);
         let own = located.and_then(|(_, binding)| self.table.bindings.get(binding));
@@ -40,8 +41,8 @@ impl Translations {
         slot.is_some_and(|slot| slot.records[Family::of(proxy).index()].contains(real))
     }
 
-    /// The real address for a new flow, or to wait for [`Event::Settled`](super::Event::Settled), at most 300 ms (R27).
-    /// Starts a look-up if one is needed and none runs.
+    /// The real address for a new flow, or to wait for [`Event::Settled`](super::Event::Settled),
+    /// at most 300 ms (R27). Starts a look-up if one is needed and none runs.
     pub fn want_fresh(&mut self, client: ClientId, proxy: IpAddr, now: Instant) -> Fresh {
         let Some(found) = self.find(client, proxy, now) else { return Fresh::None };
         if found.state == TranslationState::Former {
@@ -75,7 +76,8 @@ impl Translations {
         self.names.name(self.table.bindings.get(binding)?.name)
     }
 
-    /// The proxy addresses from place `cursor` on, each with the cursor behind it; in a stable order (R40).
+    /// The proxy addresses from place `cursor` on, each with the cursor behind it; in a stable
+    /// order (R40).
     pub fn inspect(
         &self,
         cursor: usize,
@@ -115,7 +117,8 @@ impl Translations {
         !current || client.is_none_or(|client| client.epoch != binding.epoch)
     }
 
-    /// Deals a family anew if its answer or its proxies have changed (R22); O(proxies of the name) (R24).
+    /// Deals a family anew if its answer or its proxies have changed (R22); O(proxies of the name)
+    /// (R24).
     fn ensure_dealt(&mut self, binding: usize, family: Family) {
         let Some(own) = self.table.bindings.get_mut(binding) else { return };
         let Some(slot) = self.names.get(own.name) else { return };

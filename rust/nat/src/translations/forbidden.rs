@@ -6,8 +6,8 @@ use dns::Prefix;
 
 use super::types::Config;
 
-/// IPv4: "this network", loopback, link-local with the metadata services, IETF protocol assignments (RFC 6890), Azure's
-/// host (168.63.129.16), multicast, reserved with the broadcast address.
+/// IPv4: "this network", loopback, link-local with the metadata services, IETF protocol assignments
+/// (RFC 6890), Azure's host (168.63.129.16), multicast, reserved with the broadcast address.
 const IPV4: [Prefix; 7] = [
     Prefix::v4(0, 0, 0, 0, 8),
     Prefix::v4(127, 0, 0, 0, 8),
@@ -18,8 +18,8 @@ const IPV4: [Prefix; 7] = [
     Prefix::v4(240, 0, 0, 0, 4),
 ];
 
-/// IPv6: unspecified, loopback and IPv4-compatible (::/96), IPv4-mapped, link-local, site-local, multicast, and the
-/// metadata service of AWS.
+/// IPv6: unspecified, loopback and IPv4-compatible (::/96), IPv4-mapped, link-local, site-local,
+/// multicast, and the metadata service of AWS.
 const IPV6: [Prefix; 6] = [
     Prefix::v6(0, 96),
     Prefix::v6(0xffff_0000_0000, 96),
@@ -31,7 +31,8 @@ const IPV6: [Prefix; 6] = [
 
 /// 6to4 (RFC 3056): an IPv4 address in bits 16 to 47.
 const SIX_TO_FOUR: Prefix = Prefix::v6(0x2002 << 112, 16);
-/// Teredo (RFC 4380 §4): the server's IPv4 address in bits 32 to 63, the client's inverted in the last 32.
+/// Teredo (RFC 4380 §4): the server's IPv4 address in bits 32 to 63, the client's inverted in the
+/// last 32.
 const TEREDO: Prefix = Prefix::v6(0x2001 << 112, 32);
 /// NAT64 (RFC 6052 §2.1, RFC 8215): an IPv4 address in the last 32 bits.
 const NAT64: [Prefix; 2] =

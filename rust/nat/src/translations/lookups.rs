@@ -127,7 +127,8 @@ impl Translations {
         self.tell(name, family, applied, now);
     }
 
-    /// The addresses that pass R18, and the least of their TTLs. None left is an answer without records.
+    /// The addresses that pass R18, and the least of their TTLs. None left is an answer without
+    /// records.
     fn filter(
         &mut self,
         family: Family,

@@ -1,5 +1,5 @@
-//! The Gateway's side of the DNS resource NAT (R17-R25): which real address stands behind a proxy address of a
-//! Client, and the look-ups by which that is known.
+//! The Gateway's side of the DNS resource NAT (R17-R25): which real address stands behind a proxy
+//! address of a Client, and the look-ups by which that is known.
 //!
 //! In: AssignedIps of Clients, results of look-ups. Out: look-ups to make, statuses, and the
 //! translation of a new flow. Live flows are in the [`flow_table`](crate::flow_table): nothing here
@@ -89,8 +89,9 @@ impl Translations {
         self.table.remove_client(client);
     }
 
-    /// Forgets a resource of a Client; names that no other resource announced go with it. Not for access that merely
-    /// expires: an upstream Client to whom it is granted anew does not announce again.
+    /// Forgets a resource of a Client; names that no other resource announced go with it. Not for
+    /// access that merely expires: an upstream Client to whom it is granted anew does not announce
+    /// again.
     pub fn remove_resource(&mut self, client: ClientId, resource: ResourceId) {
         let Some(index) = self.table.client(client) else { return };
         for binding in self.table.bindings_of(index) {

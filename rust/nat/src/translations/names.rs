@@ -1,4 +1,5 @@
-//! The names that some Client has announced, with what is known about each: shared by all Clients (R20).
+//! The names that some Client has announced, with what is known about each: shared by all Clients
+//! (R20).
 
 use dns::{Name, NameId, Names};
 

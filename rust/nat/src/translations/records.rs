@@ -1,5 +1,5 @@
-//! What is known about one name's addresses of one family: the answer, how long it holds, and what a further result
-//! does to it (R20, R21).
+//! What is known about one name's addresses of one family: the answer, how long it holds, and what
+//! a further result does to it (R20, R21).
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -87,8 +87,8 @@ impl Records {
         }
     }
 
-    /// The addresses that serve new flows: the last good ones, for a bounded time beyond their TTL (R21; the same
-    /// measure as RFC 8767 §5).
+    /// The addresses that serve new flows: the last good ones, for a bounded time beyond their TTL
+    /// (R21; the same measure as RFC 8767 §5).
     pub(super) fn usable(&self, last_good: Duration, now: Instant) -> &[IpAddr] {
         if now <= self.expires + last_good { &self.addresses } else { &[] }
     }
@@ -111,8 +111,8 @@ impl Records {
         }
     }
 
-    /// Whether the answer is good and within its TTL, or came at `since` or later: a TTL of zero ends as it begins, and
-    /// still answers who waited for it (RFC 1035 §3.2.1).
+    /// Whether the answer is good and within its TTL, or came at `since` or later: a TTL of zero
+    /// ends as it begins, and still answers who waited for it (RFC 1035 §3.2.1).
     pub(super) fn fresh(&self, since: Instant, now: Instant) -> bool {
         self.outcome == Outcome::Good && (now < self.expires || self.good_at >= since)
     }
@@ -176,8 +176,8 @@ impl Records {
         Applied::Changed { added, removed }
     }
 
-    /// Applies an error of the look-up that started at `started`. Without an `id` it is the own time-out, after which
-    /// the result may still come.
+    /// Applies an error of the look-up that started at `started`. Without an `id` it is the own
+    /// time-out, after which the result may still come.
     pub(super) fn apply_error(
         &mut self,
         id: Option<LookupId>,
@@ -205,7 +205,8 @@ impl Records {
             (self.negative_since, self.confirm_at, self.confirm_delay) = (None, None, CONFIRM);
             return self.replace(Addresses::new());
         }
-        self.confirm_at = self.confirm_at.or(Some((since + CONFIRM).max(now)));
+        let due = (since + CONFIRM).max(now);
+        self.confirm_at.get_or_insert(due);
         Applied::Failed(error)
     }
 }

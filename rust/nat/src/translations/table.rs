@@ -1,7 +1,7 @@
 //! Where translations are kept: Clients, the names of each (bindings), and their proxy addresses.
 //!
-//! A binding joins one Client and one name. Indices into the slabs are small numbers; ids of Clients
-//! are looked up at the edge alone. The names of a Client form a list by last use (R33).
+//! A binding joins one Client and one name. Indices into the slabs are small numbers; ids of
+//! Clients are looked up at the edge alone. The names of a Client form a list by last use (R33).
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;

@@ -43,7 +43,8 @@ pub struct Config {
     pub allow_real: Vec<Prefix>,
     /// An answer counts as fresh at least this long (R20); zero in tests of the promise.
     pub cache_floor: Duration,
-    /// A failure or negative answer is not asked again for this long (R20); zero in tests of the promise.
+    /// A failure or negative answer is not asked again for this long (R20); zero in tests of the
+    /// promise.
     pub failure_cache: Duration,
     /// The last good answer serves this long beyond its TTL (R21).
     pub last_good: Duration,
@@ -65,8 +66,8 @@ impl Config {
 }
 
 impl Default for Config {
-    /// The ranges of dataplane §1.1; floor 1 s, failures 5 s (R20); last good 30 min (R21); 1000 look-ups at once;
-    /// 16,384 names and 131,072 proxies per Client (R33).
+    /// The ranges of dataplane §1.1; floor 1 s, failures 5 s (R20); last good 30 min (R21); 1000
+    /// look-ups at once; 16,384 names and 131,072 proxies per Client (R33).
     fn default() -> Self {
         Self {
             proxy_ranges: vec![ProxyConfig::DEFAULT_IPV4, ProxyConfig::DEFAULT_IPV6],
@@ -161,8 +162,8 @@ pub struct TranslationView<'a> {
 pub enum Fresh {
     /// Take this address.
     Use(IpAddr),
-    /// Wait for [`Event::Settled`] of this name and family, then take what [`find`](super::Translations::find)
-    /// has.
+    /// Wait for [`Event::Settled`] of this name and family, then take what
+    /// [`find`](super::Translations::find) has.
     Wait {
         /// The name.
         name: NameId,
@@ -176,7 +177,8 @@ pub enum Fresh {
 /// What has happened, or is wanted.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// A look-up is wanted; its end is told by [`handle_resolved`](super::Translations::handle_resolved).
+    /// A look-up is wanted; its end is told by
+    /// [`handle_resolved`](super::Translations::handle_resolved).
     Resolve {
         /// Its id.
         id: LookupId,

@@ -13,6 +13,7 @@ mod resource_nat;
 mod resource_nat_halt;
 mod resource_nat_model;
 mod translations;
+mod translations_deal;
 mod translations_lookup;
 mod translations_model;
 mod translations_status;

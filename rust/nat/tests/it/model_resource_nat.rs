@@ -1,5 +1,5 @@
-//! A naive model of one entry of the Client's side, in ticks of 100 ms: what R01-R04 and R06-R08 say,
-//! written as a table of facts instead of timers.
+//! A naive model of one entry of the Client's side, in ticks of 100 ms: what R01-R04 and R06-R08
+//! say, written as a table of facts instead of timers.
 
 /// What a packet meets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -9,7 +9,8 @@ pub(crate) enum State {
     Refuse,
 }
 
-/// What a Gateway says: yes or no, counts, whether it is an older answer, `ttl`, and of which handshake.
+/// What a Gateway says: yes or no, counts, whether it is an older answer, `ttl`, and of which
+/// handshake.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Said {
     pub(crate) yes: bool,

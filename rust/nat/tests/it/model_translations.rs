@@ -1,5 +1,5 @@
-//! A naive model of the Gateway's side: every fact is kept, and what stands is worked out anew from the whole history
-//! at each question (R20-R23).
+//! A naive model of the Gateway's side: every fact is kept, and what stands is worked out anew from
+//! the whole history at each question (R20-R23).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -44,7 +44,8 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Everything that was learned of a name, in order of time: own time-outs are errors without an answer.
+    /// Everything that was learned of a name, in order of time: own time-outs are errors without an
+    /// answer.
     pub(crate) fn standing(&self, name: &str, family: Family, floor: u64, now: u64) -> Standing {
         let mut history = Vec::new();
         for lookup in self.lookups.iter().filter(|own| own.name == name && own.family == family) {
@@ -103,7 +104,8 @@ impl Model {
             }
             self.announced.insert((client, name.to_owned(), family), own);
         }
-        // Nobody asks for a name whose addresses all stand for others: nothing is known of it any more.
+        // Nobody asks for a name whose addresses all stand for others: nothing is known of it any
+        // more.
         let proxies = &self.proxies;
         let used = |name: &str| proxies.values().any(|(own, _)| own == name);
         self.lookups.retain(|lookup| used(&lookup.name));
@@ -115,7 +117,8 @@ impl Model {
         }
     }
 
-    /// The real address that a new flow to `proxy` would have; `None` if the proxy is not known or of the past.
+    /// The real address that a new flow to `proxy` would have; `None` if the proxy is not known or
+    /// of the past.
     pub(crate) fn real(
         &self,
         client: ClientId,

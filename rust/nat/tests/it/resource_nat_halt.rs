@@ -9,8 +9,8 @@ use nat::resource_nat::{Event, RefreshPolicy, Verdict};
 
 use crate::resource_nat::{Bench, KEY};
 
-/// What became of a flow's packets, one a millisecond, while its name is asked for every 50 ms and the Gateway
-/// answers after 20 ms.
+/// What became of a flow's packets, one a millisecond, while its name is asked for every 50 ms and
+/// the Gateway answers after 20 ms.
 #[derive(Default, Debug, PartialEq, Eq)]
 struct Fate {
     passed: u32,

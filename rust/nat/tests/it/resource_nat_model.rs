@@ -1,4 +1,5 @@
-//! `ResourceNat` against the naive model, under random loss, duplication, reordering and time jumps.
+//! `ResourceNat` against the naive model, under random loss, duplication, reordering and time
+//! jumps.
 
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ const TICK: Duration = Duration::from_millis(100);
 enum Step {
     Query,
     Packet(Family),
-    /// A status that answers a message sent `back` handshakes ago: lost ones are those that never appear, late and
-    /// repeated ones those that appear again.
+    /// A status that answers a message sent `back` handshakes ago: lost ones are those that never
+    /// appear, late and repeated ones those that appear again.
     Status {
         back: u64,
         said: Said,

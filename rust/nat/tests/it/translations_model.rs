@@ -1,5 +1,5 @@
-//! `Translations` against the naive model, under results that are lost, late, repeated and out of order, restarts of
-//! Clients and time jumps.
+//! `Translations` against the naive model, under results that are lost, late, repeated and out of
+//! order, restarts of Clients and time jumps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -78,7 +78,8 @@ struct Run {
     worked: BTreeSet<(ClientId, String)>,
 }
 
-/// Everything is IPv4 here: the families are the same code, and the timing of two is tested by itself.
+/// Everything is IPv4 here: the families are the same code, and the timing of two is tested by
+/// itself.
 const FAMILY: Family = Family::Ipv4;
 
 impl Run {
