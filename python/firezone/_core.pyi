@@ -5,12 +5,26 @@ from typing import TypeAlias, final
 
 from typing_extensions import Buffer
 
+__all__ = [
+    "FlowTable",
+    "LabPair",
+    "PacketBatch",
+    "PacketBuffer",
+    "Pair",
+    "ResourceNat",
+    "Translations",
+    "__version__",
+    "compare_captures",
+    "tcp",
+    "udp",
+]
+
 __version__: str
 
 _Address: TypeAlias = str | IPv4Address | IPv6Address
 
 @final
-class PacketBatch:
+class PacketBatch(Buffer):
     def __new__(cls, packets: Iterable[Buffer] | None = None, /) -> PacketBatch: ...
     @staticmethod
     def from_buffer(buffer: Buffer, offsets: list[int], /) -> PacketBatch: ...
@@ -20,7 +34,6 @@ class PacketBatch:
     def offsets(self) -> list[int]: ...
     @property
     def nbytes(self) -> int: ...
-    def __buffer__(self, flags: int, /) -> memoryview: ...
 
 @final
 class FlowTable:
@@ -139,3 +152,6 @@ def tcp(
     flags: str,
     payload: bytes,
 ) -> bytes: ...
+def compare_captures(
+    client_pcap: str, gateway_pcap: str, direction: str, until: float | None = None
+) -> str: ...
