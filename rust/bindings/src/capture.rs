@@ -5,22 +5,23 @@ use std::io::BufReader;
 
 use pyo3::prelude::*;
 use serde_json::{Value, json};
-use simulation::capture::{BUCKET, Direction, Fate, Rate, compare};
+use simulation::capture::{BUCKET, Direction, Fate, Rate, Window, compare};
 
 use crate::errors::{bad_argument, os_error};
 
 /// Compare the captures of the Client's and the Gateway's TUN device.
 ///
-/// `direction` is `up` or `down`, the way of the transfer's payload; `until` is when it was ended on
-/// purpose, in seconds since the epoch. Raises `OSError` for a file that cannot be opened and
+/// `direction` is `up` or `down`, the way of the transfer's payload; `since` and `until` are the times,
+/// in seconds since the epoch, between which gaps count; at the latter it was ended on purpose. Raises `OSError` for a file that cannot be opened and
 /// `ValueError` for captures that cannot be compared. Returns a JSON text.
 #[pyfunction]
-#[pyo3(signature = (client_pcap, gateway_pcap, direction, until=None))]
+#[pyo3(signature = (client_pcap, gateway_pcap, direction, since=None, until=None))]
 pub(crate) fn compare_captures(
     py: Python<'_>,
     client_pcap: &str,
     gateway_pcap: &str,
     direction: &str,
+    since: Option<f64>,
     until: Option<f64>,
 ) -> PyResult<String> {
     let direction = match direction {
@@ -29,10 +30,11 @@ pub(crate) fn compare_captures(
         other => return Err(bad_argument(format!("direction {other:?} is neither up nor down"))),
     };
     // Seconds since the epoch fit a u64 of nanoseconds until 2554; what does not is clamped.
-    let until = until.map(|seconds| (seconds * 1e9) as u64);
+    let nanos = |seconds: f64| (seconds * 1e9) as u64;
+    let window = Window { begin: since.map(nanos), end: until.map(nanos) };
     py.detach(|| {
         let (client, gateway) = (open(client_pcap)?, open(gateway_pcap)?);
-        let report = compare(client, gateway, direction, until).map_err(bad_argument)?;
+        let report = compare(client, gateway, direction, window).map_err(bad_argument)?;
         let report = json!({
             "frames": {"client": report.frames[0], "gateway": report.frames[1]},
             "flows": report.flows,

@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 
 use self::frame::End;
 use self::matching::Tally;
-pub use self::rate::{BUCKET, Rate};
+pub use self::rate::{BUCKET, Rate, Window};
 pub use self::trace::{CaptureError, Direction};
 use self::trace::{Flow, Trace};
 
@@ -64,10 +64,8 @@ pub struct Report {
     pub rate: Rate,
 }
 
-/// Compares two captures.
-///
-/// `until` (nanoseconds since the epoch) is when the transfer was ended on purpose: resets and gaps
-/// behind it are nobody's fault, and waiting for it in silence is a gap.
+/// Compares two captures. Bytes and losses count from the transfer's first frame on, whatever the
+/// window.
 ///
 /// # Errors
 /// [`CaptureError`].
@@ -75,7 +73,7 @@ pub fn compare(
     client: impl Read,
     gateway: impl Read,
     direction: Direction,
-    until: Option<u64>,
+    window: Window,
 ) -> Result<Report, CaptureError> {
     let (client, gateway) = (Trace::read(client)?, Trace::read(gateway)?);
     let transfer = client.flows.iter().enumerate();
@@ -85,11 +83,11 @@ pub fn compare(
         return Err(CaptureError::NoTransfer);
     }
     let transfer = u32::try_from(transfer).unwrap_or(u32::MAX);
-    let tally = Tally::take(&client, &gateway, transfer, until);
+    let tally = Tally::take(&client, &gateway, transfer, window.end);
     let outside = tally.outside_of(transfer).ok_or(CaptureError::NoTransfer)?;
     let rate = match direction {
-        Direction::Up => Rate::of(gateway.frames(direction), outside, until),
-        Direction::Down => Rate::of(client.frames(direction), transfer, until),
+        Direction::Up => Rate::of(gateway.frames(direction), outside, &window),
+        Direction::Down => Rate::of(client.frames(direction), transfer, &window),
     };
     let ends = |Flow { opener, remote, .. }: &Flow| [*opener, *remote].map(End::into);
     let count = |trace: &Trace| (trace.up.len() + trace.down.len()) as u64;

@@ -4,6 +4,16 @@ use std::time::Duration;
 
 use super::trace::Frame;
 
+/// When the transfer is watched, in nanoseconds since the epoch; open where `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// Gaps that end before it do not count: a transfer begins with some.
+    pub begin: Option<u64>,
+    /// When it was ended on purpose: resets and gaps behind it are nobody's fault, and waiting for it
+    /// in silence is a gap.
+    pub end: Option<u64>,
+}
+
 /// Length of a step of the rate.
 pub const BUCKET: Duration = Duration::from_millis(10);
 
@@ -25,9 +35,10 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Of the frames of `flow` up to `until`; silence before it is a gap.
-    pub(super) fn of(frames: &[Frame], flow: u32, until: Option<u64>) -> Self {
-        let end = until.unwrap_or(u64::MAX);
+    /// Of the frames of `flow` up to the end of the window; silence before it is a gap. Gaps that end
+    /// before the window begins do not count.
+    pub(super) fn of(frames: &[Frame], flow: u32, window: &Window) -> Self {
+        let (begin, end) = (window.begin.unwrap_or(0), window.end.unwrap_or(u64::MAX));
         let data = frames.iter();
         let mut data = data.filter(|f| f.flow == flow && f.payload > 0 && f.at <= end);
         let Some(first) = data.next() else { return Self::default() };
@@ -37,11 +48,13 @@ impl Rate {
         let mut last = first.at;
         rate.add(first, &mut next);
         for frame in data {
-            gaps.push(frame.at.saturating_sub(last));
+            if frame.at >= begin {
+                gaps.push(frame.at.saturating_sub(last));
+            }
             last = frame.at;
             rate.add(frame, &mut next);
         }
-        if until.is_some() {
+        if window.end.is_some() {
             gaps.push(end.saturating_sub(last));
         }
         rate.judge(gaps);

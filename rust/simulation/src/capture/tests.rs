@@ -7,7 +7,7 @@ use packet::TcpFlags;
 use pcap_file::pcap::{PcapHeader, PcapWriter, RawPcapPacket};
 use pcap_file::{DataLink, Endianness, TsResolution};
 
-use super::{Direction, Fate, Report, compare};
+use super::{Direction, Fate, Report, Window, compare};
 
 const SNAP: usize = 128;
 const MILLISECOND: u64 = 1_000_000;
@@ -101,9 +101,13 @@ impl Run {
         data.nth(number).unwrap().0
     }
 
-    fn compare(&self, until: Option<u64>) -> Report {
+    fn compare(&self, end: Option<u64>) -> Report {
+        self.compare_within(Window { begin: None, end })
+    }
+
+    fn compare_within(&self, window: Window) -> Report {
         let (client, gateway) = (pcap(&self.client), pcap(&self.gateway));
-        compare(Cursor::new(client), Cursor::new(gateway), Direction::Up, until).unwrap()
+        compare(Cursor::new(client), Cursor::new(gateway), Direction::Up, window).unwrap()
     }
 }
 
@@ -302,6 +306,19 @@ fn silence_before_the_end_is_a_gap() {
 }
 
 #[test]
+fn gaps_before_the_window_do_not_count_but_bytes_do() {
+    let mut run = Run::upload(false, 40_000, 100);
+    run.gateway.remove(run.data(50));
+
+    let begin = Some(60 * MILLISECOND);
+    let report = run.compare_within(Window { begin, end: None });
+
+    assert_eq!(report.rate.longest_gap, MILLISECOND);
+    assert_eq!(report.rate.bytes, 99 * PAYLOAD as u64);
+    assert_eq!(report.transfer.lost, 1);
+}
+
+#[test]
 fn long_captures_are_compared() {
     let run = Run::upload(false, 40_000, 187_500);
 
@@ -315,9 +332,11 @@ fn long_captures_are_compared() {
 fn captures_that_cannot_be_compared_are_an_error() {
     let empty = pcap(&[]);
     let nothing =
-        compare(Cursor::new(empty.clone()), Cursor::new(empty), Direction::Up, None).unwrap_err();
+        compare(Cursor::new(empty.clone()), Cursor::new(empty), Direction::Up, Window::default())
+            .unwrap_err();
     assert!(nothing.to_string().contains("no connection"), "{nothing}");
 
-    let garbage = compare(Cursor::new([7; 64]), Cursor::new([7; 64]), Direction::Up, None);
+    let garbage =
+        compare(Cursor::new([7; 64]), Cursor::new([7; 64]), Direction::Up, Window::default());
     assert!(garbage.unwrap_err().to_string().contains("cannot be read"));
 }
