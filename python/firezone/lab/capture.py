@@ -67,18 +67,21 @@ class Captures:
             self.dropped += sum(int(count) for count in _DROPPED.findall(said))
         self._running.clear()
 
-    async def compare(self, direction: Direction, until: float) -> dict[str, Any]:
+    async def compare(self, direction: Direction, since: float, until: float) -> dict[str, Any]:
         """Compare them.
 
         Args:
             direction: The way of the payload.
-            until: When the transfer was ended on purpose, in seconds since the epoch.
+            since: From when on gaps count, in seconds since the epoch.
+            until: When the transfer was ended on purpose, likewise.
 
         Raises:
             ValueError: They show no transfer.
         """
         client, gateway = map(str, self.paths)
-        text = await asyncio.to_thread(compare_captures, client, gateway, direction, until)
+        text = await asyncio.to_thread(
+            compare_captures, client, gateway, direction, since, until
+        )
         report: dict[str, Any] = json.loads(text)
         return report
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -70,26 +71,33 @@ class _SiteLookup:
     def __init__(self, namespace: Path, servers: list[Server]) -> None:
         self._namespace = namespace
         self._resolver = Resolver(servers)
-        self._loop = asyncio.new_event_loop()
+        self._ready: concurrent.futures.Future[asyncio.AbstractEventLoop]
+        self._ready = concurrent.futures.Future()
+        self._ending = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="fz-lookups", daemon=True)
         self._thread.start()
+        self._loop = self._ready.result()
 
     async def lookup(self, name: str, family: Family) -> LookupResult:
         asked = self._resolver.lookup(name, family)
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asked, self._loop))
 
     def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._ending.set)
         self._thread.join()
-        self._loop.close()
 
     def _run(self) -> None:
-        namespaces.enter(self._namespace)
-        self._loop.run_forever()
-        pending = asyncio.all_tasks(self._loop)
-        for task in pending:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+        try:
+            namespaces.enter(self._namespace)
+        except OSError as error:
+            self._ready.set_exception(error)
+            return
+        # Look-ups under way are cancelled at the end.
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._ready.set_result(asyncio.get_running_loop())
+        await self._ending.wait()
 
 
 class _Source:

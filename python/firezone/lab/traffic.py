@@ -30,6 +30,8 @@ STANDS: Final = 2**20
 _SET_UP: Final = 25.0
 _DRAIN: Final = 25.0
 """Seconds that a transfer has to begin, and what was sent to arrive after its end."""
+_RAMP: Final = 1.0
+"""Seconds that TCP gets to reach the link's rate before the transfer is watched."""
 _CURL: Final = ("--silent", "--show-error", "--no-buffer", "--connect-timeout", "20")
 
 
@@ -87,7 +89,7 @@ class Upload:
             async with asyncio.timeout(_DRAIN):
                 await feeder
                 code = await curl.wait()
-        except (TimeoutError, ConnectionError):
+        except TimeoutError:
             code = None
         await self._lab.processes.stop(curl)
         stored = self._site.root / "upload" / "file"
@@ -103,11 +105,16 @@ class Upload:
             if self._ending.is_set():
                 break
             stdin.write(chunk)
-            await stdin.drain()
+            try:
+                await stdin.drain()
+            except ConnectionError:
+                # curl gave up; its exit code tells.
+                return
             self._hash.update(chunk)
             self.moved += len(chunk)
         stdin.close()
-        await stdin.wait_closed()
+        with contextlib.suppress(ConnectionError):
+            await stdin.wait_closed()
 
 
 class Download:
@@ -164,6 +171,7 @@ async def _wait_until_it_stands(transfer: Transfer, curl: Process) -> None:
                 if curl.returncode is not None:
                     raise await complaint(curl)
                 await asyncio.sleep(0.01)
+            await asyncio.sleep(_RAMP)
             return
     raise TunnelTimeout(f"the transfer did not begin within {_SET_UP:.0f} s")
 
