@@ -43,6 +43,7 @@ _CLIENT_WIRE: Final = "192.0.2.1:51820"
 _GATEWAY_WIRE: Final = "192.0.2.2:51820"
 _CLIENT_INDEX: Final = 1
 _GATEWAY_INDEX: Final = 2
+_PATIENCE: Final = 5.0
 _STATIONS: Final = {"client": 0, "gateway": 1}
 
 
@@ -135,9 +136,14 @@ class Endpoints:
         self.client = Client(self._ports[0], _Source(), client_log)
         self.gateway = Gateway(self._ports[1], self._lookups, gateway_log)
         self._tasks: list[asyncio.Task[None]] = []
+        self._sentinel: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    def start(self) -> None:
-        """Run the orchestration, and tell both ends of each other."""
+    async def start(self) -> str:
+        """Run the orchestration, and tell both ends of each other.
+
+        Returns:
+            The address at which the Client answers DNS.
+        """
         loop = asyncio.get_running_loop()
         loop.add_reader(self._pair.wake_fd(), self._drain)
         self._tasks = [loop.create_task(role.run()) for role in (self.client, self.gateway)]
@@ -149,6 +155,8 @@ class Endpoints:
         gateway.send({"type": "authorize", "client": CLIENT_ID, "resource": RESOURCE})
         client.send({"type": "set_dns_servers", "servers": [f"{topology.RESOLVER}:53"]})
         client.send({"type": "set_resource", "resource": RESOURCE})
+        async with asyncio.timeout(_PATIENCE):
+            return await self._sentinel
 
     async def counters(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return all counters of the Client and of the Gateway."""
@@ -180,6 +188,8 @@ class Endpoints:
             os.read(self._pair.wake_fd(), 64)
         for station, text in self._pair.events():
             event = json.loads(text)
+            if event["type"] == "sentinels_changed" and not self._sentinel.done():
+                self._sentinel.set_result(next(a for a in event["sentinels"] if ":" not in a))
             if event["type"] == "stopped":
                 for port in self._ports:
                     port.put(None)

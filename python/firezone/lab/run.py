@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from . import topology
 from .capture import Captures
 from .commanded import Commanded
 from .endpoints import Endpoints
@@ -99,6 +98,7 @@ class Run:
             client_log=logs.client,
             gateway_log=logs.gateway,
         )
+        self._sentinel = ""
         self._captures = Captures(lab)
         self._prober = Prober(lab)
         self._transfer: Transfer = (
@@ -135,7 +135,8 @@ class Run:
         await self._site.reset_records()
         self._site.forget_uploads()
         self._lab.configure_tuns()
-        self.endpoints.start()
+        self._sentinel = await self.endpoints.start()
+        self._lab.app.use_nameserver(self._sentinel)
         await self._captures.start()
 
     async def stop(self) -> None:
@@ -146,7 +147,7 @@ class Run:
     async def _start_queries(self) -> Commanded:
         module, name = "firezone.lab.queries", self._settings.query_name
         return await Commanded.start(
-            self._lab.processes, self._lab.app, module, topology.SENTINEL, name
+            self._lab.processes, self._lab.app, module, self._sentinel, name
         )
 
     async def _watch(self, queries: Commanded) -> tuple[_Mark, _Mark]:

@@ -29,7 +29,6 @@ CLIENT_TUN: Final = "fz-client"
 GATEWAY_TUN: Final = "fz-gateway"
 CLIENT: Final = ("100.64.0.1", "fd00:2021:1111::1")
 GATEWAY: Final = ("100.64.0.2", "fd00:2021:1111::2")
-SENTINEL: Final = "100.100.111.1"
 GATEWAY_SITE: Final = ("10.77.0.1", "fd77::1")
 RESOLVER: Final = "10.77.0.2"
 MTU: Final = 1280
@@ -128,7 +127,6 @@ class Laboratory:
             *_addresses(CLIENT_TUN, CLIENT),
             *(f"route add {prefix} dev {CLIENT_TUN}" for prefix in _CLIENT_ROUTES),
         )
-        self.app.use_nameserver(SENTINEL)
         self.gateway.ip(
             *_addresses(GATEWAY_TUN, GATEWAY),
             *(f"route add {prefix} dev {GATEWAY_TUN}" for prefix in _GATEWAY_ROUTES),
@@ -174,6 +172,8 @@ class Laboratory:
 def _addresses(device: str, addresses: tuple[str, str]) -> list[str]:
     ipv4, ipv6 = addresses
     return [
+        # No link-local address: nothing but the application's packets is to enter.
+        f"link set {device} addrgenmode none",
         f"link set {device} mtu {MTU} txqueuelen {QUEUE} up",
         f"address add {ipv4}/32 dev {device}",
         f"address add {ipv6}/128 dev {device} nodad",
