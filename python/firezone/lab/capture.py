@@ -79,9 +79,7 @@ class Captures:
             ValueError: They show no transfer.
         """
         client, gateway = map(str, self.paths)
-        text = await asyncio.to_thread(
-            compare_captures, client, gateway, direction, since, until
-        )
+        text = await asyncio.to_thread(compare_captures, client, gateway, direction, since, until)
         report: dict[str, Any] = json.loads(text)
         return report
 

@@ -46,7 +46,7 @@ class Observer(Protocol):
 class KeepRunning(Protocol):
     """Who is told when the laboratory is left running."""
 
-    async def __call__(self, lab: Laboratory, run: Run) -> None:
+    async def __call__(self, lab: Laboratory, run: Run, /) -> None:
         """Return when it may end."""
         ...
 
@@ -82,9 +82,13 @@ async def run_demo(
             if settings.direction == "down":
                 await asyncio.to_thread(site.prepare_download, _file_size(settings))
             for policy in settings.policies:
-                runs[policy] = await _run_policy(lab, site, settings, policy, logs, observer)
+                runs[policy] = await _run_policy(
+                    lab, site, settings, policy, logs=logs(policy), observer=observer
+                )
             if keep_running is not None:
-                await _keep_running(lab, site, settings, logs, keep_running)
+                policy = settings.policies[0]
+                run = Run(lab, site, settings, policy, logs=logs(policy))
+                await _keep_running(run, lab, keep_running)
         finally:
             await lab.processes.stop_all()
     return runs
@@ -95,20 +99,17 @@ async def _run_policy(
     site: Site,
     settings: DemoSettings,
     policy: Policy,
-    logs: Callable[[Policy], Logs],
+    *,
+    logs: Logs,
     observer: Observer,
 ) -> PolicyRun:
+    def show(sample: Sample) -> None:
+        observer.sampled(policy, sample)
+
     attempt = 1
     while True:
         observer.began(policy, attempt)
-        run = Run(
-            lab,
-            site,
-            settings,
-            policy,
-            logs(policy),
-            lambda sample: observer.sampled(policy, sample),
-        )
+        run = Run(lab, site, settings, policy, logs=logs, on_sample=show)
         judged = await run.measure()
         if judged.evidence.kernel_drops == 0 or attempt == ATTEMPTS:
             observer.judged(judged)
@@ -116,15 +117,7 @@ async def _run_policy(
         attempt += 1
 
 
-async def _keep_running(
-    lab: Laboratory,
-    site: Site,
-    settings: DemoSettings,
-    logs: Callable[[Policy], Logs],
-    keep_running: KeepRunning,
-) -> None:
-    policy = settings.policies[0]
-    run = Run(lab, site, settings, policy, logs(policy), lambda _: None)
+async def _keep_running(run: Run, lab: Laboratory, keep_running: KeepRunning) -> None:
     try:
         await run.set_up()
         await keep_running(lab, run)
@@ -138,7 +131,7 @@ def _file_size(settings: DemoSettings) -> int:
 
 
 def _end_on_signals() -> None:
-    """Let SIGTERM and SIGHUP end the demo as Ctrl-C does: by cancelling it, so that all is undone."""
+    """Let SIGTERM and SIGHUP end the demo as Ctrl-C does: cancelled, so that all is undone."""
     task = asyncio.current_task()
     loop = asyncio.get_running_loop()
     if task is not None:

@@ -1,4 +1,4 @@
-"""The Client and the Gateway under test: one core pair on two TUN devices, and its orchestration."""
+"""The Client and the Gateway under test: a core pair on two TUN devices, and its orchestration."""
 
 from __future__ import annotations
 

@@ -85,9 +85,7 @@ class Namespace:
 
     def sysctl(self, values: Mapping[str, str]) -> None:
         """Set values below /proc/sys/net, keys with slashes."""
-        script = "".join(
-            f"echo '{value}' > /proc/sys/net/{key}\n" for key, value in values.items()
-        )
+        script = "".join(f"echo '{value}' > /proc/sys/net/{key}\n" for key, value in values.items())
         run(self.command("sh", "-e", "-c", script))
 
     def use_nameserver(self, address: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING, Final
 
 from firezone.errors import ConfigError
@@ -33,12 +34,10 @@ def require() -> None:
     Raises:
         ConfigError: matplotlib is not installed.
     """
-    try:
-        import matplotlib as _  # noqa: PLC0415
-    except ImportError as error:
+    if importlib.util.find_spec("matplotlib") is None:
         raise ConfigError(
             "a plot needs matplotlib", hint="install it: pip install 'firezone[plot]'"
-        ) from error
+        )
 
 
 def draw(path: Path, settings: DemoSettings, runs: Mapping[Policy, PolicyRun]) -> None:
@@ -86,8 +85,15 @@ def _draw_run(axis: Axes, run: PolicyRun) -> None:
     )
     thin = max(1, len(run.query_times) // _MOST_TICKS)
     ticks = [at - begin for at in run.query_times[::thin]]
-    axis.vlines(ticks, -0.06, -0.01, transform=axis.get_xaxis_transform(), clip_on=False,
-                color="#555555", linewidth=0.4)
+    axis.vlines(
+        ticks,
+        -0.06,
+        -0.01,
+        transform=axis.get_xaxis_transform(),
+        clip_on=False,
+        color="#555555",
+        linewidth=0.4,
+    )
     axis.tick_params(axis="x", pad=8)
     axis.set_xlim(min(0.0, times[0] if times else 0.0), end - begin)
     axis.set_ylabel("Mbit/s")

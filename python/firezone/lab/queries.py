@@ -1,8 +1,9 @@
 """The load of DNS queries: plain UDP, at the times of a schedule, answers counted.
 
-Run as `python -m firezone.lab.queries SERVER NAME` inside the application's namespace. Commands are
-JSON lines on stdin: `{"rate": 100.0}` begins, or goes on at another rate; `{"rate": 0}` pauses and is
-answered by a JSON line with the counts and the times at which queries were sent. It ends with stdin.
+Run as `python -m firezone.lab.queries SERVER NAME` inside the application's namespace. Commands
+are JSON lines on stdin: `{"rate": 100.0}` begins, or goes on at another rate; `{"rate": 0}` pauses
+and is answered by a JSON line with the counts and the times at which queries were sent. It ends
+with its stdin.
 """
 
 from __future__ import annotations
@@ -26,9 +27,7 @@ _IDLE: Final = 3600.0
 
 def question(name: str, kind: int) -> bytes:
     """Return a query without its id: recursion desired, one question."""
-    labels = b"".join(
-        bytes([len(label)]) + label.encode() for label in name.rstrip(".").split(".")
-    )
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.rstrip(".").split("."))
     header = _HEADER.pack(0, _RECURSION, 1, 0, 0, 0)[2:]
     return header + labels + b"\0" + struct.pack("!HH", kind, _IN)
 

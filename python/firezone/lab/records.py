@@ -101,26 +101,24 @@ class Records:
 
     def _reply(self, family: Family, now: float) -> Reply:
         first = _FIRST[family]
-        if self.since is None:
-            return Reply(addresses=first)
-        elapsed = max(0.0, now - self.since)
-        match self.mode:
-            case "same":
-                return Reply(addresses=first)
+        elapsed = 0.0 if self.since is None else max(0.0, now - self.since)
+        reply = Reply(addresses=first)
+        match None if self.since is None else self.mode:
             case "rotate":
                 self._turns[family] += 1
                 turn = self._turns[family] % len(first)
-                return Reply(addresses=first[turn:] + first[:turn])
+                reply = Reply(addresses=first[turn:] + first[:turn])
             case "replace":
-                return Reply(addresses=_replaced(family, int(elapsed / REPLACE_EVERY)))
-            case "lose-family":
-                return Reply(addresses=() if family == _lost(elapsed) else first)
-            case "servfail" | "refused" | "nxdomain":
-                return Reply(rcode=self.mode.upper())
+                reply = Reply(addresses=_replaced(family, int(elapsed / REPLACE_EVERY)))
+            case "lose-family" if family == _lost(elapsed):
+                reply = Reply()
+            case "servfail" | "refused" | "nxdomain" as code:
+                reply = Reply(rcode=code.upper())
             case "timeout":
-                return Reply(delay=None)
+                reply = Reply(delay=None)
             case "late":
-                return Reply(addresses=first, delay=self._random.uniform(*LATE))
+                reply = Reply(addresses=first, delay=self._random.uniform(*LATE))
+        return reply
 
 
 def _replaced(family: Family, turn: int) -> tuple[str, ...]:

@@ -1,11 +1,11 @@
-"""One policy's run: everything started, the transfer watched for a fixed time, everything judged."""
+"""One policy's run: everything started, the transfer watched for a fixed time, and judged."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from .capture import Captures
@@ -28,7 +28,7 @@ __all__ = ["Logs", "Run", "Sample"]
 
 SAMPLE_EVERY: Final = 0.25
 TRICKLE: Final = 2.0
-"""Queries per second while what was sent drains: a halted flow goes on only if the name is asked."""
+"""Queries per second while what was sent drains: a halted flow waits for the next query."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,9 @@ class Run:
         site: Site,
         settings: DemoSettings,
         policy: Policy,
+        *,
         logs: Logs,
-        on_sample: Callable[[Sample], None],
+        on_sample: Callable[[Sample], None] = lambda _: None,
     ) -> None:
         self._lab, self._site, self._settings, self._policy = lab, site, settings, policy
         self._on_sample = on_sample
@@ -128,7 +129,8 @@ class Run:
             await self._lab.processes.stop(queries.process)
             drops = self._captures.dropped + self._lab.tun_drops() + self.endpoints.tun_refusals()
             link_drops = self.endpoints.link_drops()
-        return await self._judge(begin, end, equal, drops, link_drops, report["times"])
+        judge_it = self._judge(begin, end, sha256_equal=equal, drops=drops, link_drops=link_drops)
+        return replace(await judge_it, query_times=report["times"])
 
     async def set_up(self) -> None:
         """Start the endpoints and the captures, without any traffic."""
@@ -151,7 +153,7 @@ class Run:
         )
 
     async def _watch(self, queries: Commanded) -> tuple[_Mark, _Mark]:
-        """Watch the transfer for the fixed time while the name is queried and its records change."""
+        """Watch for the fixed time while the name is queried and its records change."""
         begin = await self._mark()
         await self._site.change_records(self._settings.records)
         await queries.tell({"rate": self._settings.queries_per_second})
@@ -179,17 +181,17 @@ class Run:
         self,
         begin: _Mark,
         end: _Mark,
-        equal: bool,
+        *,
+        sha256_equal: bool,
         drops: int,
         link_drops: int,
-        times: list[float],
     ) -> PolicyRun:
         report = await self._captures.compare(self._settings.direction, begin.at, end.at)
         rate, fate = report["rate"], report["transfer"]
         moved = _bytes_between(rate, begin.at, end.at)
         figures = Figures(
             bytes=moved,
-            sha256_equal=equal,
+            sha256_equal=sha256_equal,
             resets=fate["resets"],
             lost=fate["lost"],
             duplicated=fate["duplicated"],
@@ -208,7 +210,6 @@ class Run:
             kernel_drops=drops,
             link_drops=link_drops,
             unexpected=fate["unexpected"],
-            queries=len(times),
         )
         verdict, reasons = judge(self._policy, self._settings, figures, evidence)
         return PolicyRun(
@@ -221,7 +222,6 @@ class Run:
             start=rate["start_ns"] / 1e9,
             bucket=rate["bucket_ns"] / 1e9,
             watched=(begin.at, end.at),
-            query_times=times,
         )
 
     async def _new_connections_current(self) -> bool | None:

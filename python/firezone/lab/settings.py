@@ -59,7 +59,7 @@ class DemoSettings:
     direction: Direction = "up"
     queries_per_second: float = 100.0
     records: Mode = "same"
-    link: LinkSettings = LinkSettings()  # noqa: RUF009 - frozen
+    link: LinkSettings = LinkSettings()
     idle_queries: bool = False
 
     @property

@@ -7,8 +7,7 @@ import contextlib
 import random
 import shutil
 import signal
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from firezone.errors import TunnelTimeout
 
@@ -20,6 +19,7 @@ from .topology import RESOLVER
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import Iterator
+    from pathlib import Path
 
     from .records import Family, Mode
     from .topology import Laboratory
@@ -137,7 +137,7 @@ class Site:
         shutil.rmtree(self.root / "upload", ignore_errors=True)
         (self.root / "upload").mkdir()
 
-    async def _ask(self, command: dict[str, object]) -> dict[str, list[list[object]]]:
+    async def _ask(self, command: dict[str, object]) -> dict[str, Any]:
         if self._dns is None:
             raise TunnelTimeout("the site's DNS server was not started")
         return await self._dns.ask(command)

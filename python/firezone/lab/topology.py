@@ -1,10 +1,10 @@
 """Three namespaces and what joins them: application and Client, Gateway, site.
 
-    app      fz-client  100.64.0.1  fd00:2021:1111::1     the application's routes and DNS lead here
-    gateway  fz-gateway 100.64.0.2  fd00:2021:1111::2     masqueraded towards the site
-             uplink     10.77.0.1   fd77::1
-    site     uplink     10.77.0.2   fd77::2               the resolver; nginx on .11 to .18 and on
-                                                          10.77.1.0/24, fd77:0:0:1::/64
+app      fz-client  100.64.0.1  fd00:2021:1111::1     the application's routes and DNS lead here
+gateway  fz-gateway 100.64.0.2  fd00:2021:1111::2     masqueraded towards the site
+         uplink     10.77.0.1   fd77::1
+site     uplink     10.77.0.2   fd77::2               the resolver; nginx on .11 to .18 and on
+                                                      10.77.1.0/24, fd77:0:0:1::/64
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MTU: Final = 1280
 QUEUE: Final = 10_000
 """Packets that a TUN device's queue holds: more than all windows of TCP together."""
 _WINDOW: Final = 4 * 2**20
-"""Bytes that one connection may have under way, so that no queue of ours or the kernel's is full."""
+"""Bytes that one connection may have under way, so that no queue is ever full."""
 
 _CLIENT_ROUTES: Final = (
     "100.64.0.0/11",

@@ -54,14 +54,12 @@ class Evidence:
         kernel_drops: In the captures and in the queues of the TUN devices.
         link_drops: Packets that the link lost or had no room for.
         unexpected: Segments of the transfer that left without having entered.
-        queries: Sent while the transfer was watched.
     """
 
     lookups_finished: int
     kernel_drops: int
     link_drops: int
     unexpected: int
-    queries: int
 
 
 @dataclass(frozen=True)
