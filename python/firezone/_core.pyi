@@ -153,5 +153,9 @@ def tcp(
     payload: bytes,
 ) -> bytes: ...
 def compare_captures(
-    client_pcap: str, gateway_pcap: str, direction: str, until: float | None = None
+    client_pcap: str,
+    gateway_pcap: str,
+    direction: str,
+    since: float | None = None,
+    until: float | None = None,
 ) -> str: ...
