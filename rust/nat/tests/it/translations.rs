@@ -336,9 +336,14 @@ fn r23_in_the_same_run_a_proxy_that_moved_ends_its_flows_alone() {
 #[test]
 fn r23_after_a_restart_older_translations_serve_live_flows_only_until_announced_again() {
     let mut site = standing(Config::default());
+    site.announce(CLIENT, &assigned("app.example.net", 2, 2, 7));
+    site.announce(CLIENT, &assigned("app.example.net", 0, 3, 7));
+    site.announce(CLIENT, &assigned("silent.example.net", 3, 4, 7));
+    site.answer_both(&["10.0.0.1"], &[]);
+    assert!(site.real(CLIENT, "100.96.0.13").is_some());
     site.announce(CLIENT, &assigned("app.example.net", 5, 1, 8));
     assert!(site.ended().is_empty(), "no proxy moved");
-    for proxy in ["100.96.0.1", "100.96.0.4", "fd00:2021:1111:8000::1"] {
+    for proxy in ["100.96.0.13", "100.96.0.1", "100.96.0.4", "fd00:2021:1111:8000::1"] {
         assert_eq!((site.real(CLIENT, proxy), site.state(proxy)), (None, TranslationState::Former));
         let real = "10.0.0.1".parse().unwrap();
         let v4 = proxy.starts_with("100");
@@ -436,7 +441,9 @@ fn r24_a_change_touches_the_proxies_of_the_name_alone() {
     site.run(61_000);
     site.announce(CLIENT, &assigned("app.example.net", 0, 2000, 7));
     site.answer(V4, Ok(&["10.7.7.7"]));
-    assert_eq!(site.real(CLIENT, "100.96.0.1").as_deref(), Some("10.7.7.7"));
+    for _ in 0..100 {
+        assert_eq!(site.real(CLIENT, "100.96.0.1").as_deref(), Some("10.7.7.7"));
+    }
     assert_eq!(site.core.counters().touched_proxies - before, 8 + 4, "announced, then dealt");
 }
 
