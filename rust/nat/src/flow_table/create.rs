@@ -17,9 +17,11 @@ use super::types::{
 
 /// Peers are numbered in 24 bits.
 const MAX_PEER: u32 = (1 << 24) - 1;
-/// Random ports that are tried before the map of free ones is made. With [`PortClass::map_threshold`]
-/// all are in use in one of 10^9 cases.
-const TRIES: usize = 8;
+/// Random ports that are tried in a space without a map of the free ones, where less than half are in
+/// use.
+const TRIES: usize = 64;
+/// Ports that a space's map learns of with each record that comes in.
+const LEARNED: usize = 8;
 
 impl FlowTable {
     /// Opens the flow of a train that was a [`super::Outbound::Miss`] and counts the train. If the flow
@@ -179,6 +181,17 @@ impl FlowTable {
         self.outside.insert(hash, place, |place| {
             hasher.tuple(Side::Outside, &tuple_of(records, addresses, Side::Outside, place))
         });
+        self.learn_ports(space, place);
+    }
+
+    /// Tells the map of a space, if it has one, about a few more of its ports.
+    fn learn_ports(&mut self, space: u32, place: u32) {
+        for _ in 0..LEARNED {
+            let Some(port) = self.spaces.unknown_port(space) else { return };
+            let tuple = Tuple { port, ..self.tuple(Side::Outside, place) };
+            let is_free = self.find(Side::Outside, &tuple).is_none();
+            self.spaces.learn(space, is_free);
+        }
     }
 
     fn can_make_room(&self, peer: u32) -> bool {
@@ -221,7 +234,7 @@ impl FlowTable {
         self.counters.port_collisions += 1;
         let class = PortClass::of(outside.port);
         let Some(space) = self.space_of(outside, class) else { return Ok(outside.port) };
-        if self.spaces.is_sparse(space) {
+        if self.spaces.map(space).is_none() {
             for _ in 0..TRIES {
                 let port = self.ports.draw(class);
                 if self.is_free(outside, port, now) {
@@ -232,7 +245,7 @@ impl FlowTable {
         // Trying may have ended the last record of the space.
         let Some(space) = self.space_of(outside, class) else { return Ok(outside.port) };
         let start = self.ports.draw(class);
-        if let Some(port) = self.spaces.free_port(&self.records, space, start) {
+        if let Some(port) = self.spaces.map(space).and_then(|map| map.free_from(start)) {
             return Ok(port);
         }
         let port = self.take_port(space, now);

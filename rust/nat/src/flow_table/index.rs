@@ -18,9 +18,9 @@ use crate::wheel::NONE;
 const ENTRIES: usize = 15;
 /// Entries per overflow node.
 const NODE_ENTRIES: usize = 3;
-/// Entries per bucket, on average, at which the table grows: a quarter of the buckets overflow then,
-/// but only one entry in twenty lies outside its bucket.
-const FILL: u32 = 13;
+/// Entries per bucket, on average, at which the table grows: a third of the buckets overflow then, but
+/// only one entry in twelve lies outside its bucket.
+const FILL: u32 = 14;
 /// Buckets at first.
 const FIRST_BUCKETS: u32 = 4;
 /// Part by which the table grows: dealing one bucket anew per insertion, it is done with all before the
@@ -247,9 +247,14 @@ impl Index {
             (self.new, self.boundary) = (grown, self.old);
         }
         self.boundary -= 1;
-        for entry in self.take_chain(self.boundary) {
-            let place = entry & PLACE;
-            self.put(rehash(place), place);
+        // All hashes first: each reads a record, and the processor fetches several at once.
+        let hashes: SmallVec<[(u64, u32); 32]> = self
+            .take_chain(self.boundary)
+            .into_iter()
+            .map(|entry| (rehash(entry & PLACE), entry & PLACE))
+            .collect();
+        for (hash, place) in hashes {
+            self.put(hash, place);
         }
     }
 

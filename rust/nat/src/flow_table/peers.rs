@@ -12,7 +12,7 @@ use crate::wheel::{Links, List, NONE};
 struct Peer {
     live: u32,
     resting: u32,
-    /// Oldest in front: unanswered, closed, resting.
+    /// By [`Class::yields`], oldest in front.
     lists: [List; 3],
     proxies: List,
 }
@@ -20,14 +20,8 @@ struct Peer {
 impl Peer {
     const EMPTY: Self = Self { live: 0, resting: 0, lists: [List::EMPTY; 3], proxies: List::EMPTY };
 
-    /// Answered flows are in no list: they never give way.
     fn list(&mut self, class: Class) -> Option<&mut List> {
-        match class {
-            Class::Unanswered => Some(&mut self.lists[0]),
-            Class::Closed => Some(&mut self.lists[1]),
-            Class::Resting => Some(&mut self.lists[2]),
-            Class::Answered | Class::Free => None,
-        }
+        class.yields().map(|rank| &mut self.lists[rank])
     }
 }
 
@@ -75,8 +69,8 @@ impl Peers {
 
     /// The record of a class that has been in it longest.
     pub(super) fn oldest(&self, peer: u32, class: Class) -> Option<u32> {
-        let mut peer = *self.peers.get(peer as usize)?;
-        peer.list(class).and_then(|list| list.front())
+        let peer = self.peers.get(peer as usize)?;
+        class.yields().and_then(|rank| peer.lists[rank].front())
     }
 
     /// Adds a record to its peer, which is made if it is new.

@@ -28,34 +28,43 @@ impl PortClass {
         }
     }
 
-    /// Ports in use from which on a space keeps a map of the free ones. Below, a random port is free
-    /// with more than 93 %.
-    pub(super) fn map_threshold(self) -> u32 {
-        match self {
-            Self::Low => 64,
-            Self::High => 1024,
-        }
+    /// How many [`Self::ports`] are.
+    pub(super) fn size(self) -> u32 {
+        u32::from(*self.ports().end()) - u32::from(*self.ports().start()) + 1
     }
 }
 
-/// The free ports of a space.
+/// The free ports of a space. It is made when a quarter of the ports are in use, and learns of them a
+/// few at a time; it is of use once it knows all.
 #[derive(Debug)]
 pub(super) struct PortMap {
     free: Bitmap,
+    /// The first port that was not looked at.
+    unknown: u32,
+    end: u32,
 }
 
 impl PortMap {
-    /// All ports of the class are free.
     pub(super) fn new(class: PortClass) -> Self {
-        let mut free = Bitmap::new(usize::from(*class.ports().end()) + 1);
-        for port in class.ports() {
-            free.set(port.into());
+        let (unknown, last) = (u32::from(*class.ports().start()), u32::from(*class.ports().end()));
+        Self { free: Bitmap::new(last as usize + 1), unknown, end: last + 1 }
+    }
+
+    /// The next port to look at, if any is unknown.
+    pub(super) fn unknown(&self) -> Option<u16> {
+        if self.unknown < self.end { u16::try_from(self.unknown).ok() } else { None }
+    }
+
+    /// Notes whether the next unknown port is free.
+    pub(super) fn learn(&mut self, is_free: bool) {
+        if is_free {
+            self.free.set(self.unknown as usize);
         }
-        Self { free }
+        self.unknown += 1;
     }
 
     pub(super) fn set_free(&mut self, port: u16) {
-        if port != 0 {
+        if port != 0 && u32::from(port) < self.unknown {
             self.free.set(port.into());
         }
     }
@@ -124,8 +133,8 @@ mod tests {
     #[test]
     fn r29_the_last_free_port_is_found_from_anywhere() {
         let mut map = PortMap::new(PortClass::High);
-        for port in PortClass::High.ports().filter(|port| *port != 5000) {
-            map.set_used(port);
+        while let Some(port) = map.unknown() {
+            map.learn(port == 5000);
         }
         assert_eq!(map.free_from(5001), Some(5000));
         assert_eq!(map.free_from(1024), Some(5000));

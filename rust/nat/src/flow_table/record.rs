@@ -185,12 +185,6 @@ impl Records {
         instant(self.cold[place].opened.get())
     }
 
-    /// The record behind this one in its list of its space.
-    pub(super) fn next_of_space(&self, place: u32) -> Option<u32> {
-        let next = self.cold[place].space.next.get() as u32;
-        (next != NONE).then_some(next)
-    }
-
     /// The links of one kind of list.
     pub(super) fn chain(&mut self, chain: Chain) -> Chained<'_> {
         Chained { records: self, chain }

@@ -38,34 +38,36 @@ impl SpaceKey {
     }
 }
 
+/// Part of the ports in use from which on a space has a map: 1 in 4, so that a random port is free with
+/// more than one half as long as it has none that is whole.
+const MAP_FROM: u32 = 4;
+/// Part below which it is given up.
+const MAP_UNTIL: u32 = 8;
+
 #[derive(Debug)]
 struct Space {
     key: SpaceKey,
     used: u32,
-    /// By class, the oldest in front: answered, unanswered, closed, resting.
-    lists: [List; 4],
+    /// By [`Class::yields`], oldest in front.
+    lists: [List; 3],
     map: Option<Box<PortMap>>,
 }
 
 impl Space {
-    fn list(&mut self, class: Class) -> &mut List {
-        &mut self.lists[class as usize - Class::Answered as usize]
+    fn list(&mut self, class: Class) -> Option<&mut List> {
+        class.yields().map(|rank| &mut self.lists[rank])
     }
 
-    /// Makes the map of free ports, if there is none.
-    fn make_map(&mut self, records: &Records) -> &mut PortMap {
-        let (key, lists) = (self.key, self.lists);
-        self.map.get_or_insert_with(|| {
-            let mut map = PortMap::new(key.ports);
-            for list in lists {
-                let mut next = list.front();
-                while let Some(place) = next {
-                    map.set_used(records[place].outside_port);
-                    next = records.next_of_space(place);
-                }
-            }
-            Box::new(map)
-        })
+    fn push(&mut self, records: &mut Records, place: u32, class: Class) {
+        if let Some(list) = self.list(class) {
+            list.push_back(&mut records.chain(Chain::Space), place);
+        }
+    }
+
+    fn unlink(&mut self, records: &mut Records, place: u32) {
+        if let Some(list) = self.list(records[place].state.class()) {
+            list.remove(&mut records.chain(Chain::Space), place);
+        }
     }
 }
 
@@ -87,7 +89,7 @@ impl Spaces {
 
     /// A new, empty space, which must not exist. It holds a reference to the address.
     pub(super) fn insert(&mut self, hash: &Hash, key: SpaceKey) -> u32 {
-        let place = self.pool.insert(Space { key, used: 0, lists: [List::EMPTY; 4], map: None });
+        let place = self.pool.insert(Space { key, used: 0, lists: [List::EMPTY; 3], map: None });
         let pool = &self.pool;
         self.index.insert(key.hash(hash), place, |place| pool[place].key.hash(hash));
         place
@@ -97,12 +99,12 @@ impl Spaces {
     pub(super) fn enter(&mut self, records: &mut Records, space: u32, place: u32) {
         let Record { state, outside_port, .. } = records[place];
         let space = &mut self.pool[space];
-        space.list(state.class()).push_back(&mut records.chain(Chain::Space), place);
+        space.push(records, place, state.class());
         space.used += 1;
         if let Some(map) = &mut space.map {
             map.set_used(outside_port);
-        } else if space.used >= space.key.ports.map_threshold() {
-            space.make_map(records);
+        } else if space.used >= space.key.ports.size() / MAP_FROM {
+            space.map = Some(Box::new(PortMap::new(space.key.ports)));
         }
     }
 
@@ -113,12 +115,14 @@ impl Spaces {
         let key = SpaceKey::of(&record);
         let Some(at) = self.find(hash, &key) else { return false };
         let space = &mut self.pool[at];
-        space.list(record.state.class()).remove(&mut records.chain(Chain::Space), place);
+        space.unlink(records, place);
         space.used -= 1;
-        if let Some(map) = &mut space.map {
-            map.set_free(record.outside_port);
-        }
         if space.used > 0 {
+            if space.used < space.key.ports.size() / MAP_UNTIL {
+                space.map = None;
+            } else if let Some(map) = &mut space.map {
+                map.set_free(record.outside_port);
+            }
             return false;
         }
         self.index.remove(key.hash(hash), at);
@@ -131,23 +135,30 @@ impl Spaces {
         let record = records[place];
         if let Some(at) = self.find(hash, &SpaceKey::of(&record)) {
             let space = &mut self.pool[at];
-            space.list(record.state.class()).remove(&mut records.chain(Chain::Space), place);
-            space.list(class).push_back(&mut records.chain(Chain::Space), place);
+            space.unlink(records, place);
+            space.push(records, place, class);
         }
     }
 
-    /// Whether ports are few enough that a random one is free more often than not.
-    pub(super) fn is_sparse(&self, space: u32) -> bool {
-        self.pool[space].map.is_none()
+    /// The next port that the space's map wants to know of.
+    pub(super) fn unknown_port(&self, space: u32) -> Option<u16> {
+        self.pool[space].map.as_ref()?.unknown()
     }
 
-    /// A free port of the space, the first from `start` on. O(1) but for the first call.
-    pub(super) fn free_port(&mut self, records: &Records, space: u32, start: u16) -> Option<u16> {
-        self.pool[space].make_map(records).free_from(start)
+    /// Tells the map whether that port is free.
+    pub(super) fn learn(&mut self, space: u32, is_free: bool) {
+        if let Some(map) = &mut self.pool[space].map {
+            map.learn(is_free);
+        }
+    }
+
+    /// The map of free ports, if the space needs one and it knows all.
+    pub(super) fn map(&self, space: u32) -> Option<&PortMap> {
+        self.pool[space].map.as_deref().filter(|map| map.unknown().is_none())
     }
 
     /// The record of a class that has been in it longest.
     pub(super) fn oldest(&self, space: u32, class: Class) -> Option<u32> {
-        self.pool[space].lists[class as usize - Class::Answered as usize].front()
+        class.yields().and_then(|rank| self.pool[space].lists[rank].front())
     }
 }

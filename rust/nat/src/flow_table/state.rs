@@ -30,6 +30,19 @@ pub(super) enum Class {
     Resting = 4,
 }
 
+impl Class {
+    /// The list, of three, of those that give way when there is no room (R33). Answered flows are in
+    /// none.
+    pub(super) fn yields(self) -> Option<usize> {
+        match self {
+            Self::Unanswered => Some(0),
+            Self::Closed => Some(1),
+            Self::Resting => Some(2),
+            Self::Answered | Self::Free => None,
+        }
+    }
+}
+
 /// A record's class and what was seen, in a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct State(u8);
