@@ -1,0 +1,98 @@
+"""Starting the demo as a person does, and looking at what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEMO = (sys.executable, "-m", "firezone", "demo")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a demo ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def result(self) -> dict[str, Any]:
+        parsed: dict[str, Any] = json.loads(self.out)
+        return parsed
+
+
+def left_behind(pid: int) -> list[str]:
+    """Return what a process with this id left of a laboratory."""
+    names = [entry.name for entry in Path("/var/run/netns").glob(f"fz-*-{pid}")]
+    names += [str(entry) for entry in Path("/etc/netns").glob(f"fz-*-{pid}")]
+    names += [str(entry) for entry in Path(tempfile.gettempdir()).glob(f"firezone-lab-{pid}-*")]
+    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True)
+    names += [line for line in listed.stdout.splitlines() if f"firezone-lab-{pid}-" in line]
+    return names
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {**os.environ, "LOG_DIR": str(tmp_path / "logs"), "NO_COLOR": "1"}
+
+
+@pytest.fixture
+def start(environment: dict[str, str]) -> Callable[..., subprocess.Popen[str]]:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+
+    def start(*options: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*DEMO, *options],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+@pytest.fixture
+def demo(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., Ended]:
+    """Run a demo to its end; nothing may be left of it."""
+
+    def run(*options: str) -> Ended:
+        process = start(*options)
+        out, err = process.communicate(timeout=150)
+        assert left_behind(process.pid) == []
+        return Ended(process.returncode, out, err)
+
+    return run
+
+
+@pytest.fixture(name="left_behind")
+def left_behind_fixture() -> Callable[[int], list[str]]:
+    return left_behind
+
+
+@pytest.fixture
+def wait_for() -> Callable[[Callable[[], bool]], None]:
+    """Wait until something is so, or fail."""
+
+    def wait(is_so: Callable[[], bool]) -> None:
+        for _ in range(400):
+            if is_so():
+                return
+            time.sleep(0.05)
+        pytest.fail("it did not happen within 20 s")
+
+    return wait
