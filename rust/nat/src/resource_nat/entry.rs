@@ -22,12 +22,14 @@ pub(super) struct FamilyEntry {
     pub(super) since: Instant,
     /// How many real addresses the Gateway says there are.
     pub(super) count: Option<u32>,
+    /// That it was refused has been told.
+    pub(super) refusal_told: bool,
 }
 
 impl FamilyEntry {
     fn new(offered: bool, since: Instant) -> Self {
         let state = if offered { FamilyState::Establishing } else { FamilyState::Absent };
-        Self { state, since, count: None }
+        Self { state, since, count: None, refusal_told: false }
     }
 }
 
@@ -178,7 +180,7 @@ impl Entry {
     pub(super) fn restart(&mut self, now: Instant) {
         for family in &mut self.families {
             if family.state != FamilyState::Absent {
-                *family = FamilyEntry { state: FamilyState::Establishing, since: now, count: None };
+                *family = FamilyEntry::new(true, now);
             }
         }
     }
@@ -271,6 +273,7 @@ impl Entry {
                 (_, FamilyState::Active) => continue,
                 (true, _) => {
                     entry.state = FamilyState::Active;
+                    entry.refusal_told = false;
                     self.worked = true;
                     changes.push(Change::Confirmed(family));
                 }

@@ -233,12 +233,13 @@ impl ResourceNat {
     }
 }
 
-/// A family is refused: what is held for it is answered.
-fn refusal(entry: &Entry, family: Family) -> [Event; 2] {
-    [
-        Event::GiveUp { entry: entry.id, family, silent: false },
-        Event::Refused { key: entry.key, family },
-    ]
+/// A family is refused: what is held for it is answered. A name of one family has the other refused
+/// at every retry, which is told once.
+fn refusal(entry: &mut Entry, family: Family) -> impl Iterator<Item = Event> + use<> {
+    let (id, key, works) = (entry.id, entry.key, entry.active());
+    let known = std::mem::replace(&mut entry.family_mut(family).refusal_told, true);
+    let told = (!known || !works).then_some(Event::Refused { key, family });
+    [Event::GiveUp { entry: id, family, silent: false }].into_iter().chain(told)
 }
 
 fn view(entry: &Entry) -> EntryView {

@@ -52,7 +52,7 @@ impl ResourceNat {
 
     /// What is held for a family goes out, or is given up.
     fn tell(&mut self, index: usize, changes: &[Change]) {
-        let Some(entry) = self.table.get(index) else { return };
+        let Some(entry) = self.table.get_mut(index) else { return };
         let (id, key) = (entry.id, entry.key);
         for &change in changes {
             match change {

@@ -427,6 +427,21 @@ fn r08_a_family_without_address_is_refused_and_an_unknown_one_goes_on() {
 }
 
 #[test]
+fn r08_a_family_that_the_name_lacks_is_told_once_however_often_it_is_retried() {
+    let mut bench = Bench::keep();
+    bench.establish(IpStack::Dual);
+    for _ in 0..10 {
+        bench.status(Status::Active, |status| counts(status, Some(2), Some(0)));
+        bench.run(6.0);
+        bench.query();
+        assert!(bench.holds(V6), "R07: as in a first set-up");
+    }
+    let refused = Event::Refused { key: KEY, family: V6 };
+    assert_eq!(bench.events.iter().filter(|event| **event == refused).count(), 1);
+    assert_eq!(bench.gave_up().len(), 10);
+}
+
+#[test]
 fn r08_a_family_is_not_offered_when_all_active_entries_say_0() {
     let mut bench = Bench::keep();
     assert_eq!(bench.nat.families(NAME), Families::ALL);
