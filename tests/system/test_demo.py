@@ -52,7 +52,7 @@ def test_keep_touches_no_packet_whatever_the_records_do(
 
 
 def test_keep_touches_no_packet_where_control_messages_are_lost(demo: Callable[..., Any]) -> None:
-    link = ("--latency", "10ms", "--control-loss", "30%")
+    link = ("--latency", "10ms", "--control-loss", "10%")
 
     ended = demo("--policy", "keep", "--seconds", "6", "--json", *link)
 

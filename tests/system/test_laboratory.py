@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,3 +131,36 @@ def test_wrong_quantities_are_usage_errors(environment: dict[str, str]) -> None:
 
     assert ended.returncode == 2
     assert "write it like 20ms" in ended.stderr
+
+
+def test_a_plain_user_runs_it_in_a_user_namespace(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    # A mount namespace in which everybody may open the TUN device, as on most desktops.
+    script = (
+        "mount -t tmpfs -o mode=755 tmpfs $0 && mknod $0/tun c 10 200 && chmod 666 $0/tun && "
+        "mount --bind $0/tun /dev/net/tun && exec setpriv --reuid 65534 --regid 65534 "
+        '--clear-groups --bounding-set=-all --inh-caps=-all "$@"'
+    )
+    plain = ["unshare", "--mount", "sh", "-c", script, str(tmp_path)]
+    environment |= {"LOG_DIR": f"/tmp/firezone-test-logs-{os.getpid()}", "HOME": "/tmp"}  # noqa: S108
+    able = subprocess.run(
+        [*plain, "unshare", "--user", sys.executable, "-c", "import firezone._core"],
+        env=environment,
+        capture_output=True,
+        check=False,
+    )
+    if able.returncode != 0:
+        pytest.skip("no user namespaces, or Python is in a folder that others cannot read")
+
+    ended = subprocess.run(
+        [*plain, *DEMO, "--policy", "keep", "--seconds", "3"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    shutil.rmtree(environment["LOG_DIR"], ignore_errors=True)
+    assert ended.returncode == 0, ended.stderr
+    assert "kept" in ended.stdout

@@ -85,10 +85,10 @@ class Captures:
 
 
 async def _wait_until_it_listens(process: Process) -> None:
-    while process.stderr is not None:
-        line = await process.stderr.readline()
+    said = b""
+    while process.stderr is not None and (line := await process.stderr.readline()):
+        said += line
         if _LISTENING in line:
             return
-        if not line:
-            await process.wait()
-            raise await complaint(process)
+    await process.wait()
+    raise await complaint(process, said)

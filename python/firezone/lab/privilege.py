@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -20,15 +21,6 @@ _INSIDE: Final = "FIREZONE_LAB_USER_NAMESPACE"
 _TUN: Final = "/dev/net/tun"
 _HINT: Final = "run it as root: sudo firezone demo"
 
-# Writable stand-ins for what `ip netns` writes to; they end with the mount namespace.
-_MOUNTS: Final = """
-set -e
-mount -t tmpfs tmpfs /run
-mkdir -p /run/netns /run/etc /run/work
-mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc,workdir=/run/work /etc
-exec "$@"
-"""
-
 
 def acquire(argv: Sequence[str]) -> None:
     """Return if namespaces and TUN devices may be made; else start again where they may.
@@ -39,16 +31,24 @@ def acquire(argv: Sequence[str]) -> None:
     Raises:
         NeedsPrivilege: Neither root nor a user namespace that suffices.
     """
-    if os.geteuid() == 0:
-        _check_tun()
-        _check_namespaces()
-        return
     _check_tun()
+    if os.environ.get(_INSIDE):
+        _mount_stand_ins()
+    elif os.geteuid() == 0:
+        _check_namespaces()
+    else:
+        _start_again(argv)
+
+
+def _start_again(argv: Sequence[str]) -> None:
+    """Replace this process by the same in a user namespace, where it has all capabilities.
+
+    It keeps its user there: programs that find themselves root would give that up, and cannot.
+    """
     unshare = shutil.which("unshare")
-    if unshare is None or os.environ.get(_INSIDE):
+    if unshare is None:
         raise NeedsPrivilege("the laboratory may not make network namespaces here", hint=_HINT)
-    inside = [unshare, "--user", "--map-root-user", "--mount", "--net", "--"]
-    inside += ["sh", "-c", _MOUNTS, "sh"]
+    inside = [unshare, "--user", "--map-current-user", "--keep-caps", "--mount", "--net", "--"]
     tried = subprocess.run([*inside, "true"], capture_output=True, text=True, check=False)
     if tried.returncode != 0:
         reason = tried.stderr.strip().splitlines()[-1:] or ["it failed"]
@@ -56,6 +56,22 @@ def acquire(argv: Sequence[str]) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(unshare, [*inside, *argv], {**os.environ, _INSIDE: "1"})  # noqa: S606
+
+
+def _mount_stand_ins() -> None:
+    """Make what `ip netns` writes to writable; it ends with the mount namespace."""
+    _mount("tmpfs", "/run", "tmpfs")
+    for folder in ("/run/netns", "/run/etc", "/run/work"):
+        Path(folder).mkdir()
+    _mount("overlay", "/etc", "overlay", "lowerdir=/etc,upperdir=/run/etc,workdir=/run/work")
+
+
+def _mount(source: str, target: str, kind: str, options: str = "") -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    arguments = (source.encode(), target.encode(), kind.encode(), 0, options.encode())
+    if libc.mount(*arguments) != 0:
+        reason = os.strerror(ctypes.get_errno())
+        raise NeedsPrivilege(f"{kind} cannot be mounted on {target}: {reason}", hint=_HINT)
 
 
 def _check_tun() -> None:

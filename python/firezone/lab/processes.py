@@ -15,7 +15,7 @@ from . import programs
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Processes"]
+__all__ = ["Processes", "complaint"]
 
 _PATIENCE: Final = 3.0
 """Seconds that a program has to end by itself."""
@@ -82,12 +82,16 @@ class Processes:
         self._running.clear()
 
 
-async def complaint(process: Process) -> FirezoneError:
-    """Make the error of a program that ended when it should not have."""
-    said = b""
+async def complaint(process: Process, said: bytes = b"") -> FirezoneError:
+    """Make the error of a program that ended when it should not have.
+
+    Args:
+        process: It.
+        said: What was read of its complaints already.
+    """
     if process.stderr is not None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1):
-                said = await process.stderr.read(4096)
+                said += await process.stderr.read(4096)
     text = said.decode(errors="replace").strip() or "no message"
     return FirezoneError(f"a program of the laboratory ended with {process.returncode}: {text}")

@@ -171,11 +171,11 @@ def pseudo_random(seed: int) -> Iterator[bytes]:
 
 def _dnsmasq(address: str, port: int) -> list[str]:
     return [
-        "--keep-in-foreground",
+        # Its debug mode stays in the foreground and keeps the user, which in a user namespace it could
+        # not change.
+        "--no-daemon",
         "--conf-file=/dev/null",
         "--pid-file=",
-        "--user=root",
-        "--group=root",
         "--no-hosts",
         "--no-resolv",
         "--no-poll",
