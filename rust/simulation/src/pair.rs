@@ -1,20 +1,16 @@
 //! A Client and a Gateway joined by two links, under one clock.
 
-use std::collections::VecDeque;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use dns::ResourceId;
-use link::{Link, LinkConfig};
+use link::LinkConfig;
 use nat::control::{ClientId, GatewayId};
 use nat::resource_nat::RefreshPolicy;
-use packet::{Class, Instant, Malformed, SendBuffer, Train, TrainSink};
-use tunnel::messages::{
-    ClientCommand, ClientPeer, Command, Endpoint as PeerEndpoint, Event, GatewayCommand,
-    GatewayPeer, Resource,
-};
-use tunnel::{
-    Client, ClientConfig, Endpoint, Gateway, GatewayConfig, Io, SEND_BUFFER_BYTES, SEND_BUFFER_RUNS,
-};
+use packet::{Class, Instant, Malformed};
+use tunnel::messages::{ClientCommand, Command, Event, GatewayCommand, Resource};
+use tunnel::{ClientConfig, GatewayConfig};
+
+use crate::world::{Handed, Station, World};
 
 /// Tunnel addresses of the Client.
 pub const CLIENT_IPV4: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
@@ -29,8 +25,6 @@ pub const CLIENT: ClientId = ClientId(1);
 /// Id of the Gateway.
 pub const GATEWAY: GatewayId = GatewayId(2);
 
-const ENDPOINTS: [&str; 2] = ["192.0.2.1:52625", "192.0.2.2:52625"];
-
 /// Which end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Side {
@@ -41,14 +35,16 @@ pub enum Side {
 }
 
 impl Side {
-    fn index(self) -> usize {
+    fn station(self) -> Station {
         match self {
             Self::Client => 0,
             Self::Gateway => 1,
         }
     }
 
-    const BOTH: [Self; 2] = [Self::Client, Self::Gateway];
+    fn of(station: Station) -> Self {
+        if station == 0 { Self::Client } else { Self::Gateway }
+    }
 }
 
 /// A packet that an endpoint handed to its host.
@@ -81,68 +77,49 @@ pub struct PairConfig {
     pub ready_after: f64,
 }
 
-/// The pair. Station addresses, ids and receiver indices are fixed.
-pub struct Pair {
-    stations: [Box<dyn Endpoint>; 2],
-    links: [Link; 2],
-    send: SendBuffer,
-    now: Instant,
-    datagrams: Vec<u8>,
-    deliveries: VecDeque<Delivery>,
-    events: VecDeque<(Instant, Event)>,
-    ready_after: f64,
-}
-
-/// Collects what an endpoint hands to its host.
-struct Host<'a> {
-    at: Instant,
-    side: Side,
-    deliveries: &'a mut VecDeque<Delivery>,
-}
-
-impl TrainSink for Host<'_> {
-    fn accept(&mut self, train: &Train<'_>) {
-        for i in 0..train.segments() {
-            let mut packet = vec![0; train.segment_len(i)];
-            train.write_segment(i, &mut packet);
-            self.deliveries.push_back(Delivery { at: self.at, side: self.side, packet });
-        }
+impl PairConfig {
+    /// A perfect link, floors of zero, and the ranges of dataplane §1.1.
+    pub fn new(seed: u64) -> Self {
+        let mut client = ClientConfig::new(CLIENT_IPV4, CLIENT_IPV6, seed, seed);
+        client.refresh_floor = std::time::Duration::ZERO;
+        let mut gateway = GatewayConfig::new(GATEWAY_IPV4, GATEWAY_IPV6, seed);
+        gateway.translations.cache_floor = std::time::Duration::ZERO;
+        gateway.translations.failure_cache = std::time::Duration::ZERO;
+        let (up, down) = (LinkConfig::default(), LinkConfig::default());
+        let policy = RefreshPolicy::Keep;
+        Self { seed, policy, client, gateway, up, down, ready_after: 0.0 }
     }
+}
+
+/// The pair: station 0 is the Client, station 1 the Gateway.
+pub struct Pair {
+    world: World,
+    ready_after: f64,
 }
 
 impl Pair {
     /// Creates both ends at instant 0 and tells the Gateway of the Client.
     pub fn new(config: PairConfig) -> Self {
-        let now = Instant::ZERO;
-        let client = Client::with_policy(config.client, config.policy, now);
-        let gateway = Gateway::new(config.gateway);
-        let links = [
-            Link::new(config.up, config.seed),
-            Link::new(config.down, config.seed.wrapping_add(1)),
-        ];
-        let mut pair = Self {
-            stations: [Box::new(client), Box::new(gateway)],
-            links,
-            send: SendBuffer::new(SEND_BUFFER_BYTES, SEND_BUFFER_RUNS),
-            now,
-            datagrams: Vec::new(),
-            deliveries: VecDeque::new(),
-            events: VecDeque::new(),
-            ready_after: config.ready_after,
-        };
-        let client = pair.client_peer();
+        let PairConfig { seed, policy, client, gateway, up, down, ready_after } = config;
+        let mut world = World::default();
+        let client = world.add_client(client, policy);
+        let gateway = world.add_gateway(gateway);
+        world.join(client, gateway, up, down, seed);
+        let mut pair = Self { world, ready_after };
+        let addresses = (CLIENT_IPV4, CLIENT_IPV6);
+        let client = pair.world.client_peer(gateway, client, CLIENT, addresses, ready_after);
         pair.command_gateway(GatewayCommand::AddClient { client });
         pair
     }
 
-    /// Replaces the Client by a new process with other settings; what was on its way arrives.
+    /// Puts a new process in the place of the Client; what was on its way arrives.
     pub fn restart_client(&mut self, config: ClientConfig) {
-        self.stations[0] = Box::new(Client::new(config, self.now));
+        self.world.restart_client(Side::Client.station(), config);
     }
 
     /// The present.
     pub fn now(&self) -> Instant {
-        self.now
+        self.world.now()
     }
 
     /// Lets both ends use a resource: the Gateway is told first.
@@ -161,18 +138,19 @@ impl Pair {
 
     /// Tells the Client that the Gateway serves a resource.
     pub fn answer_authorization(&mut self, resource: ResourceId) {
-        let gateway = self.gateway_peer();
+        let addresses = (GATEWAY_IPV4, GATEWAY_IPV6);
+        let gateway = self.world.gateway_peer(0, 1, GATEWAY, addresses, self.ready_after);
         self.command_client(ClientCommand::Authorize { resource, gateway });
     }
 
     /// Gives a command to the Client.
     pub fn command_client(&mut self, command: ClientCommand) {
-        self.command(Side::Client, Command::Client(command));
+        self.world.command(Side::Client.station(), Command::Client(command));
     }
 
     /// Gives a command to the Gateway.
     pub fn command_gateway(&mut self, command: GatewayCommand) {
-        self.command(Side::Gateway, Command::Gateway(command));
+        self.world.command(Side::Gateway.station(), Command::Gateway(command));
     }
 
     /// The host of `side` sends a packet into its TUN device.
@@ -180,139 +158,44 @@ impl Pair {
     /// # Errors
     /// [`Malformed`], after the endpoint was told, if no train can be made of it.
     pub fn send(&mut self, side: Side, packet: &mut [u8]) -> Result<(), Malformed> {
-        let now = self.now;
-        let why = packet::parse(packet).err();
-        self.input(side, |station, io| match why {
-            Some(why) => station.handle_malformed(packet, why, now, io),
-            None => {
-                if let Ok(train) = Train::single(packet) {
-                    station.handle_tun(train, now, io);
-                }
-            }
-        });
-        why.map_or(Ok(()), Err)
+        self.world.send(side.station(), packet)
     }
 
     /// When something is due next.
     pub fn next_wake(&self) -> Option<Instant> {
-        let stations = self.stations.iter().filter_map(|s| s.poll_timeout(self.now));
-        let links = self.links.iter().filter_map(Link::poll_timeout);
-        stations.map(|(at, _)| at).chain(links).min()
+        self.world.next_wake()
     }
 
     /// Moves the clock to `until`, doing all that falls due on the way.
     pub fn advance(&mut self, until: Instant) {
-        while let Some(at) = self.next_wake().filter(|at| *at <= until) {
-            self.now = self.now.max(at);
-            self.run_due();
-        }
-        self.now = self.now.max(until);
+        self.world.advance(until);
     }
 
     /// The next packet that an endpoint handed to its host.
     pub fn poll_delivery(&mut self) -> Option<Delivery> {
-        self.deliveries.pop_front()
+        let Handed { at, station, packet } = self.world.poll_handed()?;
+        Some(Delivery { at, side: Side::of(station), packet })
     }
 
     /// Takes everything that was handed to the host of `side`.
     pub fn take_deliveries(&mut self, side: Side) -> Vec<Delivery> {
-        let deliveries = std::mem::take(&mut self.deliveries);
-        let (taken, left): (VecDeque<_>, _) =
-            deliveries.into_iter().partition(|delivery| delivery.side == side);
-        self.deliveries = left;
-        Vec::from(taken)
+        let handed = self.world.take_handed(side.station()).into_iter();
+        handed.map(|Handed { at, packet, .. }| Delivery { at, side, packet }).collect()
     }
 
     /// The next event of an endpoint, and when it was raised.
     pub fn poll_event(&mut self) -> Option<(Instant, Event)> {
-        self.events.pop_front()
+        self.world.poll_event().map(|(at, _, event)| (at, event))
     }
 
     /// What the link that `side` sends on did with the datagrams of a class.
     pub fn link_counters(&self, side: Side, class: Class) -> link::Counters {
-        self.links[side.index()].counters(class)
+        let from = side.station();
+        self.world.link_counters(from, 1 - from, class)
     }
 
-    fn run_due(&mut self) {
-        let now = self.now;
-        for side in Side::BOTH {
-            let due = self.stations[side.index()].poll_timeout(now);
-            if due.is_some_and(|(at, _)| at <= now) {
-                self.input(side, |station, io| station.handle_timeout(now, io));
-            }
-        }
-        for side in Side::BOTH {
-            self.receive(side);
-        }
-    }
-
-    /// Hands over the datagrams that arrive at `side` now.
-    fn receive(&mut self, side: Side) {
-        let sender = 1 - side.index();
-        let from = endpoint(sender);
-        let now = self.now;
-        let mut datagrams = std::mem::take(&mut self.datagrams);
-        while let Some((_, size)) = self.links[sender].receive_run(now, &mut datagrams) {
-            self.input(side, |station, io| {
-                station.handle_network(from, &mut datagrams, size, now, io);
-            });
-        }
-        self.datagrams = datagrams;
-    }
-
-    fn command(&mut self, side: Side, command: Command) {
-        let now = self.now;
-        self.input(side, |station, io| {
-            // Both callers above give each role its own commands.
-            let _ = station.handle_command(command, now, io);
-        });
-    }
-
-    /// Gives one input to an endpoint, then drains it.
-    fn input(&mut self, side: Side, give: impl FnOnce(&mut dyn Endpoint, &mut Io<'_>)) {
-        let (now, station) = (self.now, &mut self.stations[side.index()]);
-        let mut host = Host { at: now, side, deliveries: &mut self.deliveries };
-        give(station.as_mut(), &mut Io { send: &mut self.send, host: &mut host });
-        for (run, bytes) in self.send.iter() {
-            self.links[side.index()].send_run(run, bytes, now);
-        }
-        self.send.clear();
-        while let Some(query) = station.poll_dns() {
-            // There is no server outside in this world.
-            let mut host = Host { at: now, side, deliveries: &mut self.deliveries };
-            let mut io = Io { send: &mut self.send, host: &mut host };
-            station.handle_dns_response(query.id, None, now, &mut io);
-        }
-        while let Some(event) = station.poll_event() {
-            self.events.push_back((now, event));
-        }
-    }
-
-    fn client_peer(&self) -> ClientPeer {
-        let endpoint = self.peer_endpoint(0);
-        ClientPeer { id: CLIENT, ipv4: CLIENT_IPV4, ipv6: CLIENT_IPV6, endpoint }
-    }
-
-    fn gateway_peer(&self) -> GatewayPeer {
-        let endpoint = self.peer_endpoint(1);
-        GatewayPeer { id: GATEWAY, ipv4: GATEWAY_IPV4, ipv6: GATEWAY_IPV6, endpoint }
-    }
-
-    /// How the other end reaches station `of`.
-    fn peer_endpoint(&self, of: usize) -> PeerEndpoint {
-        let index = |station: usize| (station as u32 + 1) << 8 | 1;
-        PeerEndpoint {
-            address: endpoint(of),
-            local_index: index(1 - of),
-            remote_index: index(of),
-            ready_after: self.ready_after,
-        }
-    }
-}
-
-fn endpoint(station: usize) -> SocketAddr {
-    match ENDPOINTS[station].parse() {
-        Ok(address) => address,
-        Err(_) => SocketAddr::from(([0, 0, 0, 0], 0)),
+    /// The world beneath, for inputs that only a test gives.
+    pub fn world_mut(&mut self) -> &mut World {
+        &mut self.world
     }
 }

@@ -95,8 +95,8 @@ impl Resolver {
 /// second before each.
 fn lose_family(family: LookupFamily, since: Duration) -> LookupResult {
     let lost = match since.as_secs() % 16 {
-        1..8 => Some(LookupFamily::Ipv4),
-        9.. => Some(LookupFamily::Ipv6),
+        1..=7 => Some(LookupFamily::Ipv4),
+        9..=15 => Some(LookupFamily::Ipv6),
         _ => None,
     };
     if lost == Some(family) { LookupResult::NoData } else { addresses(family, 0, false) }

@@ -20,9 +20,8 @@ use tunnel::messages::{
     ClientEvent, Event, GatewayCommand, GatewayEvent, LookupFamily, LookupResult, NatEvent,
     Resource, Target,
 };
-use tunnel::{ClientConfig, GatewayConfig};
 
-use crate::pair::{CLIENT_IPV4, CLIENT_IPV6, GATEWAY_IPV4, GATEWAY_IPV6, Pair, PairConfig, Side};
+use crate::pair::{CLIENT_IPV4, Pair, PairConfig, Side};
 use crate::resolver::{Records, Resolver};
 use crate::traffic::{self, Flow, Kind, Ledger};
 
@@ -120,24 +119,10 @@ impl Scenario {
     }
 
     fn pair(&self) -> Pair {
-        let mut client = ClientConfig::new(CLIENT_IPV4, CLIENT_IPV6, self.seed, self.seed);
-        client.refresh_floor = Duration::ZERO;
-        let mut gateway = GatewayConfig::new(GATEWAY_IPV4, GATEWAY_IPV6, self.seed);
-        gateway.translations.cache_floor = Duration::ZERO;
-        gateway.translations.failure_cache = Duration::ZERO;
-        let link = LinkConfig {
-            data: self.impairment(Control::default()),
-            control: self.impairment(self.control),
-        };
-        Pair::new(PairConfig {
-            seed: self.seed,
-            policy: self.policy,
-            client,
-            gateway,
-            up: link,
-            down: link,
-            ready_after: 0.0,
-        })
+        let data = self.impairment(Control::default());
+        let link = LinkConfig { data, control: self.impairment(self.control) };
+        let base = PairConfig::new(self.seed);
+        Pair::new(PairConfig { policy: self.policy, up: link, down: link, ..base })
     }
 
     fn impairment(&self, control: Control) -> Impairment {

@@ -1,4 +1,13 @@
-//! The promise in virtual time: scenarios (a)-(j), each against the same run without re-creations.
+//! The promise in virtual time, scenarios (a)-(j), and what the two endpoints do with everything that
+//! is not a flow that works.
 
+mod access;
+mod bad_input;
+mod dns_service;
+mod errors;
+mod holding;
 mod promise;
+mod restart;
+mod rig;
 mod seeds;
+mod several;

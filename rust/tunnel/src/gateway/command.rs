@@ -83,14 +83,13 @@ impl Gateway {
     }
 
     /// Takes access away. Flows that nothing else permits end with their next packet, which does not
-    /// pass (R26).
+    /// pass (R26). Translations stay: they permit nothing, and count again if access is given anew.
     fn revoke(&mut self, client: ClientId, resource: ResourceId) {
         let Some(slot) = self.clients.slot(client) else { return };
         let Some(entry) = self.clients.get_mut(slot) else { return };
         if let Some(Some(at)) = entry.grants.remove(resource) {
             self.clients.expiries.remove(&(at, slot, resource));
         }
-        self.translations.remove_resource(client, resource);
     }
 
     /// Takes away what has expired.

@@ -1,0 +1,84 @@
+"""The direction of dependencies between crates, and the bans below `runtime`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+ALLOWED = {
+    "packet": set(),
+    "dns": {"packet"},
+    "nat": {"packet", "dns"},
+    "connection": {"packet"},
+    "netstack": {"packet"},
+    "tunnel": {"packet", "dns", "nat", "connection", "netstack"},
+    "link": {"packet", "connection"},
+    "runtime": {"packet", "tunnel", "link"},
+    "simulation": {"packet", "dns", "nat", "tunnel", "link"},
+}
+"""What each crate may use of ours; `bindings` may use all."""
+SANS_IO = {"packet", "dns", "nat", "connection", "netstack", "tunnel", "link", "simulation"}
+
+
+def workspace() -> dict[str, set[str]]:
+    """Map each crate of ours to the crates of ours that it uses outside its tests."""
+    output = subprocess.run(
+        ["cargo", "metadata", "--format-version", "1", "--no-deps", "--locked"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout
+    packages = json.loads(output)["packages"]
+    ours = {package["name"] for package in packages}
+    return {
+        package["name"]: {
+            dependency["name"]
+            for dependency in package["dependencies"]
+            if dependency["name"] in ours and dependency["kind"] != "dev"
+        }
+        for package in packages
+    }
+
+
+def test_crates_depend_in_one_direction() -> None:
+    found = workspace()
+
+    assert set(found) == set(ALLOWED) | {"bindings"}
+    too_much = {name: found[name] - allowed for name, allowed in ALLOWED.items()}
+    assert {name: extra for name, extra in too_much.items() if extra} == {}
+
+
+def test_r37_no_crate_below_runtime_lifts_a_ban() -> None:
+    lifted = [
+        str(source.relative_to(ROOT))
+        for crate in sorted(SANS_IO)
+        for source in (ROOT / "rust" / crate / "src").rglob("*.rs")
+        if "allow(clippy::disallowed" in source.read_text()
+        or "expect(clippy::disallowed" in source.read_text()
+    ]
+
+    assert lifted == []
+
+
+def test_only_the_root_configures_clippy() -> None:
+    assert list(ROOT.glob("rust/**/clippy.toml")) == []
+
+
+def test_unsafe_code_is_allowed_where_it_must_be_and_nowhere_else() -> None:
+    allowed = {
+        str(source.relative_to(ROOT))
+        for source in (ROOT / "rust").rglob("*.rs")
+        if "unsafe_code" in source.read_text()
+    }
+
+    assert allowed == {
+        "rust/bindings/src/lib.rs",
+        "rust/dns/tests/allocations.rs",
+        "rust/link/tests/allocations.rs",
+        "rust/nat/tests/allocations.rs",
+        "rust/packet/tests/allocations.rs",
+        "rust/runtime/src/dns/exchange.rs",
+        "rust/runtime/src/tun.rs",
+    }
