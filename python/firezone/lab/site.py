@@ -171,8 +171,8 @@ def pseudo_random(seed: int) -> Iterator[bytes]:
 
 def _dnsmasq(address: str, port: int) -> list[str]:
     return [
-        # Its debug mode stays in the foreground and keeps the user, which in a user namespace it could
-        # not change.
+        # Its debug mode stays in the foreground and keeps the user, which it could not change in a
+        # user namespace.
         "--no-daemon",
         "--conf-file=/dev/null",
         "--pid-file=",
