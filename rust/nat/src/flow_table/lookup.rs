@@ -157,6 +157,7 @@ impl FlowTable {
             rewrite,
             answered: record.state.is_answered(),
             real,
+            outside_port: outside,
             epoch: record.epoch,
             tag: record.tag,
         }

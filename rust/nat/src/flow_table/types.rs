@@ -61,6 +61,8 @@ pub struct FlowHit {
     pub answered: bool,
     /// The real address.
     pub real: IpAddr,
+    /// Port (or echo identifier) outside.
+    pub outside_port: u16,
     /// When its access was last checked, in the owner's counting ([`super::FlowTable::set_epoch`]).
     pub epoch: u32,
     /// The owner's note: which resource permits the flow.

@@ -34,16 +34,11 @@ pub(crate) fn packet(
     &mut into[..len.expect("room for a packet")]
 }
 
-/// What a Client sends.
+/// What a Client sends; with an outside tuple, what leaves the Gateway.
 pub(crate) fn from_client<'b>(inside: &Inside, into: &'b mut [u8]) -> &'b mut [u8] {
     let (_, protocol, port, proxy, remote) = *inside;
     let source = SocketAddr::new(client(proxy), port);
     packet(protocol, source, SocketAddr::new(proxy, remote), into)
-}
-
-/// What leaves a Gateway.
-pub(crate) fn to_real<'b>(outside: &Outside, into: &'b mut [u8]) -> &'b mut [u8] {
-    from_client(outside, into)
 }
 
 /// What comes to a Gateway, or with an inside tuple what a Client gets.

@@ -75,9 +75,10 @@ pub(crate) enum Found {
 }
 
 /// What port a new flow may get.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Port {
-    Exactly(u16),
+    /// This one; more than one only where the timer decides.
+    OneOf(Vec<u16>),
     AnyFree,
     Refused(NatError),
 }
@@ -189,23 +190,23 @@ impl Model {
         }
     }
 
-    pub(crate) fn expect_port(&mut self, inside: Inside, real: IpAddr) -> Port {
+    pub(crate) fn expect_port(&self, inside: Inside, real: IpAddr) -> Port {
         if self.is_full(inside.0) && self.gives_way(inside.0).is_none() {
             return Port::Refused(NatError::Cap);
         }
         let at = |port| (inside.0, inside.1, port, real, inside.4);
         let before = self.rests.iter().find(|rest| rest.inside == Some(inside));
         match before {
-            Some(rest) if rest.outside == at(rest.outside.2) => Port::Exactly(rest.outside.2),
+            Some(rest) if rest.outside == at(rest.outside.2) => Port::OneOf(vec![rest.outside.2]),
             _ => self.expect_port_at(at(inside.2)),
         }
     }
 
     /// For a new place, without a memory of an earlier one.
-    pub(crate) fn expect_port_at(&mut self, wanted: Outside) -> Port {
+    pub(crate) fn expect_port_at(&self, wanted: Outside) -> Port {
         let used = self.tuples();
         if !used.contains(&wanted) {
-            return Port::Exactly(wanted.2);
+            return Port::OneOf(vec![wanted.2]);
         }
         let class = if wanted.2 < 1024 { 1..=1023 } else { 1024..=u16::MAX };
         let same = |tuple: &Outside| {
@@ -217,20 +218,22 @@ impl Model {
             return Port::AnyFree;
         }
         let rests = || self.rests.iter().filter(|rest| same(&rest.outside));
-        let rest = rests().min_by_key(|rest| rest.order);
-        let is_ambiguous = rest.is_some_and(|rest| self.is_ambiguous_with(rest, same));
+        if let Some(oldest) = rests().min_by_key(|rest| rest.order) {
+            let as_old = |rest: &&Rest| {
+                let by_timer = rest.by_timer && oldest.by_timer;
+                rest.order == oldest.order || (by_timer && rest.began == oldest.began)
+            };
+            return Port::OneOf(rests().filter(as_old).map(|rest| rest.outside.2).collect());
+        }
         let oldest = |class| {
             let all = self.flows.iter().filter(|(inside, flow)| {
                 flow.class() == class && same(&Self::outside(inside, flow))
             });
             all.min_by_key(|(_, flow)| flow.since).map(|(_, flow)| flow.port)
         };
-        let port = rest
-            .map(|rest| rest.outside.2)
-            .or_else(|| oldest(Class::Closed))
-            .or_else(|| oldest(Class::Unanswered));
-        self.is_ambiguous |= is_ambiguous;
-        port.map_or(Port::Refused(NatError::Exhausted), Port::Exactly)
+        oldest(Class::Closed)
+            .or_else(|| oldest(Class::Unanswered))
+            .map_or(Port::Refused(NatError::Exhausted), |port| Port::OneOf(vec![port]))
     }
 
     /// Opens a flow with the port that the real table chose.
@@ -297,17 +300,11 @@ impl Model {
         {
             let of_peer = self.rests.iter().enumerate().filter(|(_, rest)| rest.outside.0 == peer);
             let (at, oldest) = of_peer.min_by_key(|(_, rest)| rest.order).expect("it has some");
-            self.is_ambiguous |= self.is_ambiguous_with(oldest, |outside| outside.0 == peer);
+            let as_old = |rest: &&Rest| rest.outside.0 == peer && rest.began == oldest.began;
+            let others = self.rests.iter().filter(as_old);
+            self.is_ambiguous |= others.filter(|rest| rest.by_timer || oldest.by_timer).count() > 1;
             self.rests.remove(at);
         }
-    }
-
-    fn is_ambiguous_with(&self, oldest: &Rest, same: impl Fn(&Outside) -> bool) -> bool {
-        let as_old =
-            self.rests.iter().filter(|rest| same(&rest.outside) && rest.began == oldest.began);
-        let (count, by_timer) =
-            as_old.fold((0, false), |(n, any), rest| (n + 1, any | rest.by_timer));
-        count > 1 && by_timer
     }
 
     fn is_full(&self, peer: u32) -> bool {
