@@ -109,7 +109,7 @@ impl LabPair {
             other => return Err(bad_argument(format!("there is no station {other}"))),
         };
         let sent = self.with_handle(|handle| handle.command(station, command));
-        sent.map_err(|_| bad_argument("the command queue is full or the data plane has stopped"))
+        sent.map_err(bad_argument)
     }
 
     /// Take all events that wait: pairs of station and JSON text.

@@ -31,6 +31,17 @@ pub enum LoopEvent {
     Stopped,
 }
 
+/// Why a command was not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandRefused {
+    /// Too many wait: come again when events have been taken.
+    #[error("the command queue is full; take events, then come again")]
+    Full,
+    /// The loop has ended.
+    #[error("the data plane has stopped")]
+    Stopped,
+}
+
 /// Figures of one station, read at any time from any thread.
 #[derive(Debug, Default)]
 pub struct StationCounters {
@@ -72,14 +83,13 @@ impl Handle {
     /// Queues a command for an endpoint; it is applied between two batches.
     ///
     /// # Errors
-    /// The command, if the queue is full or the loop has ended.
-    pub fn command(&self, station: usize, command: Command) -> Result<(), Command> {
+    /// [`CommandRefused`]; the command was not queued.
+    pub fn command(&self, station: usize, command: Command) -> Result<(), CommandRefused> {
         let result = self.commands.try_send((station, command));
         self.waker.wake();
-        result.map_err(|refused| {
-            let (TrySendError::Full((_, command)) | TrySendError::Disconnected((_, command))) =
-                refused;
-            command
+        result.map_err(|refused| match refused {
+            TrySendError::Full(_) => CommandRefused::Full,
+            TrySendError::Disconnected(_) => CommandRefused::Stopped,
         })
     }
 

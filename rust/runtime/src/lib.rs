@@ -17,6 +17,6 @@ mod wire;
 
 pub use clock::now;
 pub use event_loop::{EventLoop, Station};
-pub use handle::{Handle, LoopCounters, LoopEvent, StationCounters};
+pub use handle::{CommandRefused, Handle, LoopCounters, LoopEvent, StationCounters};
 pub use tun::{Tun, TunCounters, TunError};
 pub use wire::Wire;

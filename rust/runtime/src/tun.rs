@@ -94,8 +94,9 @@ impl TrainSink for Tun {
         for i in 0..train.segments() {
             let len = train.write_segment(i, &mut self.segment);
             match self.file.write(&self.segment[..len]) {
-                Ok(_) => self.counters.written += 1,
-                Err(_) => self.counters.refused += 1,
+                // A TUN device takes a packet whole or not at all.
+                Ok(written) if written == len => self.counters.written += 1,
+                Ok(_) | Err(_) => self.counters.refused += 1,
             }
         }
     }

@@ -12,7 +12,7 @@ use tunnel::messages::InspectGateway;
 use crate::rig::{CLIENT, NAME, RESOURCE, Rig, SENTINEL, addresses, icmp, tcp, udp};
 
 fn fragment(packet: &mut [u8], offset: u16, more: bool) {
-    let field = offset / 8 | if more { 0x2000 } else { 0 };
+    let field = (offset / 8) | if more { 0x2000 } else { 0 };
     packet[6..8].copy_from_slice(&field.to_be_bytes());
     packet[10..12].fill(0);
     let sum: u32 = packet[..20].chunks(2).map(|c| u32::from(c[0]) << 8 | u32::from(c[1])).sum();

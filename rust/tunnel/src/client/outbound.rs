@@ -85,9 +85,9 @@ impl Client {
         match self.stub.pool().name_of(destination) {
             Some(name) => {
                 self.stub.pool_mut().touch(name, now);
-                self.routes.to_name(&mut self.stub, name, transport)
+                self.routes.route_to_name(&mut self.stub, name, transport)
             }
-            None => self.routes.to_address(destination, transport),
+            None => self.routes.route_to_address(destination, transport),
         }
     }
 

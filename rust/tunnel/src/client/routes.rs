@@ -173,7 +173,7 @@ impl Routes {
 
     /// The route to a name's proxy address: among its resources the first whose filters let the packet
     /// pass (dataplane §3.9).
-    pub(super) fn to_name(
+    pub(super) fn route_to_name(
         &mut self,
         stub: &mut Stub,
         name: NameId,
@@ -184,7 +184,7 @@ impl Routes {
     }
 
     /// The route to an address: the longest network, among equals the first that lets it pass.
-    pub(super) fn to_address(
+    pub(super) fn route_to_address(
         &self,
         address: IpAddr,
         transport: &Transport,

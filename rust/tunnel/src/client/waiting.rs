@@ -166,13 +166,11 @@ impl Client {
         let gateway = self.routes.gateway(slot)?;
         let (peer, gateway_id) = (gateway.peer, gateway.id);
         if let Some(name) = key.name {
-            let verdict = match self.nat.decide(gateway_id, id, name, key.family, now) {
-                Verdict::Unknown => {
-                    self.establish(key.resource, slot, name, now);
-                    self.nat.decide(gateway_id, id, name, key.family, now)
-                }
-                known => known,
-            };
+            let mut verdict = self.nat.decide(gateway_id, id, name, key.family, now);
+            if verdict == Verdict::Unknown {
+                self.establish(key.resource, slot, name, now);
+                verdict = self.nat.decide(gateway_id, id, name, key.family, now);
+            }
             match verdict {
                 Verdict::Hold(entry) => return Some(Stage::Translation(entry)),
                 Verdict::Refuse | Verdict::Unknown => return None,
