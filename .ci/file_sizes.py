@@ -6,8 +6,8 @@ from pathlib import Path
 
 LIMITS = {".rs": 600, ".py": 400, ".pyi": 400}
 
-tracked = subprocess.run(  # noqa: S603
-    ["git", "ls-files", "--cached", "--others", "--exclude-standard"],  # noqa: S607
+tracked = subprocess.run(
+    ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
     capture_output=True,
     text=True,
     check=True,

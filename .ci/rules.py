@@ -1,4 +1,4 @@
-"""Print which tests prove which rule of docs/rules.md; fail on a rule of the scope without a test."""
+"""Print which tests prove which rule of docs/rules.md; fail on a rule in scope without one."""
 
 import re
 import subprocess
@@ -13,8 +13,8 @@ PYTHON_TEST = re.compile(r"^\s*(?:async )?def (test_r(\d\d)_\w+)\s*\(", re.MULTI
 
 def tracked_sources() -> list[Path]:
     """List the files that git knows or would add."""
-    listing = subprocess.run(  # noqa: S603
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.rs", "*.py"],  # noqa: S607
+    listing = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.rs", "*.py"],
         capture_output=True,
         text=True,
         check=True,
@@ -38,13 +38,13 @@ def main() -> int:
     missing = []
     for match in RULE.finditer(Path("docs/rules.md").read_text()):
         rule, later = match[1], bool(match["later"])
-        print(f"R{rule}  {len(tests[rule])} tests" + (" (later)" if later else ""))  # noqa: T201
+        print(f"R{rule}  {len(tests[rule])} tests" + (" (later)" if later else ""))
         for test in sorted(tests[rule]):
-            print(f"     {test}")  # noqa: T201
+            print(f"     {test}")
         if not tests[rule] and not later:
             missing.append(f"R{rule}")
     if missing:
-        print(f"without a test: {', '.join(missing)}", file=sys.stderr)  # noqa: T201
+        print(f"without a test: {', '.join(missing)}", file=sys.stderr)
     return len(missing)
 
 

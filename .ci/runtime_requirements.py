@@ -4,4 +4,4 @@ import tomllib
 from pathlib import Path
 
 project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
-print("\n".join(project["dependencies"]))  # noqa: T201
+print("\n".join(project["dependencies"]))
