@@ -4,8 +4,11 @@
 
 mod control;
 mod flow_packets;
+mod flow_table;
+mod flow_table_load;
 mod flow_table_model;
 mod flow_table_pair;
+mod flow_table_round_trip;
 mod model_flow_table;
 mod model_resource_nat;
 mod model_translations;
@@ -17,3 +20,4 @@ mod translations_deal;
 mod translations_lookup;
 mod translations_model;
 mod translations_status;
+mod wheel;
