@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from firezone._core import compare_captures
 
 from . import programs
-from .processes import complaint
+from .processes import complaint, send
 from .topology import CLIENT_TUN, GATEWAY_TUN
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Captures:
         """End both and note what the kernel dropped for want of room."""
         await asyncio.sleep(_SETTLE)
         for process in self._running:
-            process.send_signal(signal.SIGINT)
+            send(process, signal.SIGINT)
         for process in self._running:
             said = await process.stderr.read() if process.stderr else b""
             await self._lab.processes.stop(process)

@@ -25,6 +25,7 @@ _FASTEST: Final = 2_000_000_000
 _MARGIN: Final = 8.0
 """Seconds of transfer before and after the time that is watched."""
 _LARGEST: Final = 6 * 2**30
+_SAMPLE_FILE: Final = 64 * 2**20
 
 
 class Observer(Protocol):
@@ -86,6 +87,7 @@ async def run_demo(
                     lab, site, settings, policy, logs=logs(policy), observer=observer
                 )
             if keep_running is not None:
+                await asyncio.to_thread(site.prepare_download, _SAMPLE_FILE)
                 policy = settings.policies[0]
                 run = Run(lab, site, settings, policy, logs=logs(policy))
                 await _keep_running(run, lab, keep_running)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from typing import TYPE_CHECKING, Final
@@ -15,7 +16,7 @@ from . import programs
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Processes", "complaint"]
+__all__ = ["Processes", "complaint", "send"]
 
 _PATIENCE: Final = 3.0
 """Seconds that a program has to end by itself."""
@@ -58,14 +59,12 @@ class Processes:
             self._running.remove(process)
         if process.returncode is not None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(by)
+        send(process, by)
         try:
             async with asyncio.timeout(_PATIENCE):
                 await process.wait()
         except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+            send(process, signal.SIGKILL)
             await process.wait()
 
     async def stop_all(self) -> None:
@@ -76,10 +75,19 @@ class Processes:
     def kill_all(self) -> None:
         """End all programs without waiting: the way out when no event loop runs any more."""
         for process in self._running:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
+            send(process, signal.SIGKILL)
         self._running.clear()
+
+
+def send(process: Process, number: signal.Signals) -> None:
+    """Send a signal to a program that has not ended.
+
+    By its id and not by `Process.send_signal`, which polls: that would take the exit code away from
+    the event loop's watcher.
+    """
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
 
 
 async def complaint(process: Process, said: bytes = b"") -> FirezoneError:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import shutil
-import signal
 from typing import TYPE_CHECKING, Any, Final
 
 from firezone.errors import TunnelTimeout
@@ -153,8 +151,6 @@ class Site:
             if done == 0:
                 return
             await asyncio.sleep(0.05)
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
         raise TunnelTimeout(f"nothing listens on port {port} of the site")
 
 

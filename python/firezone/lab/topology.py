@@ -10,11 +10,14 @@ site     uplink     10.77.0.2   fd77::2               the resolver; nginx on .11
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
+
+from firezone.errors import FirezoneError
 
 from . import namespaces, programs
 from .namespaces import Namespace
@@ -95,6 +98,7 @@ class Laboratory:
             for namespace in (self.app, self.gateway, self.site):
                 namespace.create()
                 namespace.sysctl(_SYSCTLS)
+                _choose_congestion_control(namespace)
             self._join_site()
         except BaseException:
             self.close()
@@ -167,6 +171,14 @@ class Laboratory:
         namespaces.run(run_nft, text=_MASQUERADE)
         # Masquerading only: what the kernel finds odd about a window must still be translated.
         gateway.sysctl({"netfilter/nf_conntrack_tcp_be_liberal": "1"})
+
+
+def _choose_congestion_control(namespace: Namespace) -> None:
+    """Use cubic, or reno where the host allows no other: BBR stops by itself every 10 s."""
+    for name in ("cubic", "reno"):
+        with contextlib.suppress(FirezoneError):
+            namespace.sysctl({"ipv4/tcp_congestion_control": name})
+            return
 
 
 def _addresses(device: str, addresses: tuple[str, str]) -> list[str]:
