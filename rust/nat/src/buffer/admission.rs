@@ -16,24 +16,25 @@ pub(super) struct Shares {
 }
 
 impl Shares {
-    /// Whether `more` may be added; the inequalities of [`PacketBuffer`].
+    /// Whether `more` may be added; the inequalities of [`PacketBuffer`]. It is the share's fault only
+    /// if there is a share.
     fn admit(&self, limits: &Limits, more: Share) -> Result<(), PushError> {
         let entry = Share { bytes: limits.entry_bytes, packets: limits.entry_packets };
-        if self.queue.bytes + more.bytes > entry.bytes {
-            return Err(PushError::EntryBytes);
-        }
-        if self.queue.packets + more.packets > entry.packets {
-            return Err(PushError::EntryPackets);
-        }
-        if exceeds(self.flow, self.queue, more, entry) {
-            return Err(PushError::FlowShare);
+        let (bytes, packets) = exceeds(self.flow, self.queue, more, entry);
+        if bytes || packets {
+            return Err(match (self.flow.packets, self.queue.bytes + more.bytes > entry.bytes) {
+                (0, _) | (_, true) if bytes => PushError::EntryBytes,
+                (0, _) => PushError::EntryPackets,
+                _ => PushError::FlowShare,
+            });
         }
         self.admit_total(limits, more)?;
         let total = Share { bytes: limits.total_bytes, packets: limits.total_packets };
-        if exceeds(self.queue, self.total, more, total) {
-            return Err(PushError::EntryShare);
+        match exceeds(self.queue, self.total, more, total) {
+            (false, false) => Ok(()),
+            _ if self.queue.packets == 0 => Err(PushError::Total),
+            _ => Err(PushError::EntryShare),
         }
-        Ok(())
     }
 
     fn admit_total(&self, limits: &Limits, more: Share) -> Result<(), PushError> {
@@ -43,10 +44,13 @@ impl Shares {
     }
 }
 
-/// R13: whether `share` and `more` exceed what remains of `limit` beside `held`, in bytes or packets.
-fn exceeds(share: Share, held: Share, more: Share, limit: Share) -> bool {
-    share.bytes + more.bytes + held.bytes > limit.bytes
-        || share.packets + more.packets + held.packets > limit.packets
+/// R13: whether with `more` the share exceeds what remains then of `limit` beside `held`, in bytes and
+/// in packets.
+fn exceeds(share: Share, held: Share, more: Share, limit: Share) -> (bool, bool) {
+    (
+        share.bytes + held.bytes + 2 * more.bytes > limit.bytes,
+        share.packets + held.packets + 2 * more.packets > limit.packets,
+    )
 }
 
 impl PacketBuffer {
@@ -71,7 +75,7 @@ impl PacketBuffer {
 
     fn shares(&self, queue: u32, flow: Option<u32>) -> Shares {
         Shares {
-            flow: flow.map_or(Share::default(), |flow| self.flows[flow].share),
+            flow: flow.map(|flow| self.flows[flow].share).unwrap_or_default(),
             queue: self.queues[queue].share,
             total: self.total,
         }

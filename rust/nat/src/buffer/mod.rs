@@ -33,22 +33,21 @@ const REMINDER: Duration = Duration::from_secs(1);
 
 /// The pool and its queues.
 ///
-/// **Fairness (R13).** A packet of `p` bytes is taken only if
+/// **Fairness (R13).** A packet of `p` bytes is taken only if afterwards neither its flow holds more than
+/// what is left of its queue, nor its queue more than what is left of all:
 ///
 /// ```text
-/// flow + p <= entry_bytes - queue     flow: bytes held of its flow; queue: of its queue
-/// queue + p <= total_bytes - total    total: bytes held of all queues
+/// flow + p  <= entry_bytes - (queue + p)    flow: bytes held of its flow; queue: of its queue
+/// queue + p <= total_bytes - (total + p)    total: bytes held of all queues
 /// ```
 ///
-/// and if the same holds with packets counted instead of bytes (`p` = 1). So a flow's first packet is
-/// refused only when it does not fit at all, and a flow alone takes no more than half a queue.
-///
-/// Let *k* flows take all they can get, in any order, no packet being longer than `p`. Number them by
-/// the time of the last packet each got, and let `S(j)` be what the first *j* hold. When the *j*-th got
-/// its last, `S(j) + (S(j) - S(j-1)) <= entry_bytes + p` held. So each shrinks what is left from `R` to
-/// no less than `(R - p) / 2`, and all leave at least `entry_bytes / 2^k - p`. The same is true of
-/// queues and the total, where the limit of a queue mostly comes first: 64 queues as full as can be leave
-/// half the limit of one to a 65th (with the default limits, less half a packet).
+/// and if the same holds with packets counted instead of bytes (`p` = 1). A flow alone takes half a
+/// queue. Let *k* flows take all they can get, in any order. Number them by the time of the last packet
+/// each got, and let `S(j)` be what the first *j* hold. When the *j*-th got its last, all held at least
+/// `S(j)`, and it `S(j) - S(j-1)`; so `2 S(j) - S(j-1) <= entry_bytes`, and what is left is at most halved
+/// by each: all leave at least `entry_bytes / 2^k`, and a newcomer's packet is taken if it is no longer
+/// than half of that. The same is true of queues and the total, where the limit of a queue mostly comes
+/// first: 64 queues as full as can be leave half the limit of one to a 65th (with the default limits).
 #[derive(Debug)]
 pub struct PacketBuffer {
     limits: Limits,

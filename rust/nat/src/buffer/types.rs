@@ -73,10 +73,10 @@ pub enum PushError {
     /// Not one whole packet of at most 1280 bytes.
     #[error("not one whole packet")]
     Malformed,
-    /// The queue has no room for so many bytes.
+    /// The queue has no room for so many bytes, or not for those of one more flow (R13).
     #[error("the queue's bytes are used up")]
     EntryBytes,
-    /// The queue holds as many packets as it may.
+    /// The queue has no room for a packet of one more flow (R13).
     #[error("the queue's packets are used up")]
     EntryPackets,
     /// The flow would hold more than it leaves to others (R13).
@@ -85,7 +85,7 @@ pub enum PushError {
     /// The queue would hold more than it leaves to others (R13).
     #[error("the queue has its share of the buffer")]
     EntryShare,
-    /// The buffer has no room at all.
+    /// The buffer has no room, or not for one more queue (R13).
     #[error("the buffer is full")]
     Total,
 }

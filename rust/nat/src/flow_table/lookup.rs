@@ -204,22 +204,16 @@ pub(super) fn inside_tuple(peer: PeerIndex, summary: &Summary) -> Option<Tuple> 
 
 /// What a packet from outside is found by. None of an echo request: it answers nothing.
 fn outside_tuple(peer: PeerIndex, summary: &Summary) -> Option<Tuple> {
-    let kind = |protocol| Kind::new(protocol, summary.source);
-    let tuple = |protocol, port, remote| Tuple {
-        peer: peer.0,
-        kind: kind(protocol),
-        port,
-        remote,
-        address: summary.source,
-    };
-    match summary.transport {
-        Transport::Echo { request: true, .. } => None,
-        Transport::Echo { identifier, .. } => Some(tuple(Protocol::Icmp, identifier, 0)),
-        _ => {
-            let (protocol, remote, port) = summary.transport.flow()?;
-            Some(tuple(protocol, port, remote))
+    let (port, remote) = match summary.transport {
+        Transport::Tcp { source, destination, .. } | Transport::Udp { source, destination } => {
+            (destination, source)
         }
-    }
+        Transport::Echo { identifier, request: false } => (identifier, 0),
+        Transport::Echo { .. } | Transport::IcmpError | Transport::Other { .. } => return None,
+    };
+    let (protocol, ..) = summary.transport.flow()?;
+    let kind = Kind::new(protocol, summary.source);
+    Some(Tuple { peer: peer.0, kind, port, remote, address: summary.source })
 }
 
 /// What a quoted packet's flow is found by. An error from outside quotes what went out, one from a

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
+mod buffer;
+mod buffer_model;
 mod control;
 mod flow_packets;
 mod flow_table;
