@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read has seen enough; the interpreter must not complain about it at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - no traceback unless it is asked for
         if debug:
             traceback.print_exc()
         return _tell(error)
