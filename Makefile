@@ -74,7 +74,7 @@ $(DEMO_VENV)/.stamp: pyproject.toml Cargo.lock $(shell find rust python -name '*
 .PHONY: lint
 lint: ## Check formatting, clippy, ruff, mypy, stubs, import direction, file sizes
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	cargo clippy --workspace --all-targets --profile ci --locked --quiet -- -D warnings
 	$(BIN)/ruff format --check --quiet python tests .ci
 	$(BIN)/ruff check --quiet python tests .ci
 	$(BIN)/mypy

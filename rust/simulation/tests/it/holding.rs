@@ -94,6 +94,25 @@ fn an_unanswered_request_is_repeated_while_packets_wait() {
 }
 
 #[test]
+fn r10_what_waits_for_a_session_asks_anew_when_its_gateway_goes_away() {
+    let mut config = PairConfig::new(1);
+    config.ready_after = 10.0;
+    let mut rig = Rig::without_access(config);
+    let resource = dns_resource(RESOURCE, "*.site.example", Vec::new());
+    rig.pair.authorize(&resource, None);
+    let proxy = rig.proxies(NAME).ipv4[0];
+    rig.send_udp(5000, (proxy, 80), b"x");
+    rig.advance(100);
+
+    let gateway = simulation::pair::GATEWAY;
+    rig.pair.command_client(ClientCommand::RemoveGateway { gateway });
+    rig.advance(200);
+
+    let asked = |event: &ClientEvent| matches!(event, ClientEvent::AuthorizationNeeded { .. });
+    assert!(rig.client_events.iter().any(|(_, event)| asked(event)));
+}
+
+#[test]
 fn r15_each_held_flow_is_told_once_when_access_is_refused() {
     let mut rig = Rig::without_access(PairConfig::new(1));
     let resource = dns_resource(RESOURCE, "*.site.example", Vec::new());

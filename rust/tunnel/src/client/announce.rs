@@ -22,7 +22,7 @@ impl Client {
             if let Some(gateway) = gateway {
                 self.nat.connection_made(gateway, true, now);
             }
-            self.connection_ready(peer, now, io);
+            self.connection_changed(peer, now, io);
         }
         self.apply_nat_events(now, io);
         while let Some((gateway, message)) = self.nat.poll_transmit() {
@@ -119,10 +119,5 @@ impl Client {
             Some(Target::Dns { ip_stack, .. }) => *ip_stack,
             Some(Target::Cidr { .. }) | None => IpStack::Dual,
         }
-    }
-
-    /// Whether a Gateway serves a resource.
-    pub(super) fn serves(&self, gateway: GatewaySlot, resource: ResourceSlot) -> bool {
-        self.routes.get(resource).is_some_and(|entry| entry.gateway == Some(gateway))
     }
 }

@@ -118,6 +118,7 @@ impl Client {
         self.apply_nat_events(now, io);
         if let Some(gateway) = self.routes.remove_gateway(id) {
             self.connections.remove(gateway.peer);
+            self.connection_changed(gateway.peer, now, io);
         }
     }
 

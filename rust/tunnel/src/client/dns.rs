@@ -295,7 +295,8 @@ impl Client {
             let record = ProxyRecord { name: domain.as_str().to_owned(), ipv4, ipv6 };
             self.record(ClientEvent::ProxiesAssigned { record });
         }
-        for resource in self.routes.of_name(&mut self.stub, name) {
+        let resources: Vec<_> = self.routes.of_name(&mut self.stub, name).to_vec();
+        for resource in resources {
             let gateway = self.routes.get(resource).and_then(|entry| entry.gateway);
             if let Some(gateway) = gateway {
                 self.establish(resource, gateway, name, now);

@@ -65,8 +65,7 @@ impl Client {
         }
         if let Some(name) = self.stub.pool().name_of(summary.source) {
             self.stub.pool_mut().touch(name, now);
-            let resources = self.routes.of_name(&mut self.stub, name);
-            return resources.iter().any(|&resource| self.serves(slot, resource));
+            return self.routes.serves_name(&mut self.stub, name, slot);
         }
         self.routes.covers(summary.source, slot)
     }

@@ -74,7 +74,8 @@ impl Client {
         let next = (names.len() > PAGE).then(|| u64::from(names[PAGE].0));
         let mut rows = Vec::new();
         for name in names.into_iter().take(PAGE) {
-            for slot in self.routes.of_name(&mut self.stub, name) {
+            let slots = self.routes.of_name(&mut self.stub, name).to_vec();
+            for slot in slots {
                 rows.extend(self.resource_row(slot, name));
             }
         }

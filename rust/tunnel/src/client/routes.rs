@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use ::dns::{Match, NameId, Prefix, ResourceId, Stub};
 use connection::PeerIndex;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use nat::control::GatewayId;
 use packet::{Instant, Transport};
 use slab::Slab;
@@ -71,6 +73,7 @@ pub(super) struct Routes {
     by_id: BTreeMap<ResourceId, ResourceSlot>,
     gateways: Slab<GatewayEntry>,
     gateway_by_id: BTreeMap<GatewayId, GatewaySlot>,
+    gateway_by_peer: HashMap<u32, GatewaySlot, FixedState>,
     names: Vec<NameRoutes>,
     networks: BTreeMap<Prefix, SmallVec<[ResourceSlot; 2]>>,
     /// Prefix lengths in use, longest first: (IPv4, IPv6).
@@ -135,15 +138,15 @@ impl Routes {
     }
 
     pub(super) fn gateway_of_peer(&self, peer: PeerIndex) -> Option<(GatewaySlot, &GatewayEntry)> {
-        let mut gateways = self.gateways.iter();
-        let (slot, entry) = gateways.find(|(_, gateway)| gateway.peer == peer)?;
-        Some((GatewaySlot(slot as u32), entry))
+        let slot = *self.gateway_by_peer.get(&peer.0)?;
+        Some((slot, self.gateway(slot)?))
     }
 
     pub(super) fn insert_gateway(&mut self, entry: GatewayEntry) -> GatewaySlot {
-        let id = entry.id;
+        let (id, peer) = (entry.id, entry.peer);
         let slot = GatewaySlot(self.gateways.insert(entry) as u32);
         self.gateway_by_id.insert(id, slot);
+        self.gateway_by_peer.insert(peer.0, slot);
         slot
     }
 
@@ -153,7 +156,9 @@ impl Routes {
         for (_, entry) in &mut self.resources {
             entry.gateway.take_if(|served| *served == slot);
         }
-        self.gateways.try_remove(slot.0 as usize)
+        let entry = self.gateways.try_remove(slot.0 as usize)?;
+        self.gateway_by_peer.remove(&entry.peer.0);
+        Some(entry)
     }
 
     /// Lets a Gateway serve a resource; its request is settled.
@@ -179,8 +184,8 @@ impl Routes {
         name: NameId,
         transport: &Transport,
     ) -> Result<Route, Refusal> {
-        let resources = self.of_name(stub, name);
-        self.choose(&resources, Some(name), transport)
+        self.match_name(stub, name);
+        choose(&self.resources, self.matched(name), Some(name), transport)
     }
 
     /// The route to an address: the longest network, among equals the first that lets it pass.
@@ -194,7 +199,7 @@ impl Routes {
         for &length in lengths {
             let Ok(network) = Prefix::new(address, length) else { continue };
             let Some(resources) = self.networks.get(&network) else { continue };
-            match self.choose(resources, None, transport) {
+            match choose(&self.resources, resources, None, transport) {
                 Ok(route) => return Ok(route),
                 Err(why) => refusal = why,
             }
@@ -211,14 +216,26 @@ impl Routes {
     }
 
     /// The resources that cover a name, most specific first.
-    pub(super) fn of_name(&mut self, stub: &mut Stub, name: NameId) -> SmallVec<[ResourceSlot; 2]> {
-        if self.names.len() <= name.index() {
-            self.names.resize(name.index() + 1, NameRoutes::default());
-        }
-        if self.names[name.index()].version != self.version {
-            self.names[name.index()] = self.match_name(stub, name);
-        }
-        self.names[name.index()].resources.clone()
+    pub(super) fn of_name(&mut self, stub: &mut Stub, name: NameId) -> &[ResourceSlot] {
+        self.match_name(stub, name);
+        self.matched(name)
+    }
+
+    fn matched(&self, name: NameId) -> &[ResourceSlot] {
+        self.names.get(name.index()).map_or(&[], |routes| &routes.resources)
+    }
+
+    /// Whether a Gateway serves a resource that covers a name.
+    pub(super) fn serves_name(
+        &mut self,
+        stub: &mut Stub,
+        name: NameId,
+        gateway: GatewaySlot,
+    ) -> bool {
+        self.match_name(stub, name);
+        self.matched(name)
+            .iter()
+            .any(|&resource| self.get(resource).is_some_and(|entry| entry.gateway == Some(gateway)))
     }
 
     /// The handle of a name may be given to another: its routes are computed anew.
@@ -228,7 +245,14 @@ impl Routes {
         }
     }
 
-    fn match_name(&mut self, stub: &mut Stub, name: NameId) -> NameRoutes {
+    /// Computes the routes of a name, unless they stand.
+    fn match_name(&mut self, stub: &mut Stub, name: NameId) {
+        if self.names.len() <= name.index() {
+            self.names.resize(name.index() + 1, NameRoutes::default());
+        }
+        if self.names[name.index()].version == self.version {
+            return;
+        }
         let mut matches = std::mem::take(&mut self.matches);
         matches.clear();
         if let Some(name) = stub.names().get(name).cloned() {
@@ -236,24 +260,7 @@ impl Routes {
         }
         let resources = matches.iter().filter_map(|found| self.slot(found.resource)).collect();
         self.matches = matches;
-        NameRoutes { version: self.version, resources }
-    }
-
-    fn choose(
-        &self,
-        resources: &[ResourceSlot],
-        name: Option<NameId>,
-        transport: &Transport,
-    ) -> Result<Route, Refusal> {
-        let mut refusal = Refusal::UnknownResource;
-        for &resource in resources {
-            let Some(entry) = self.get(resource) else { continue };
-            if entry.filters.permits_transport(transport) {
-                return Ok(Route { resource, name, gateway: entry.gateway });
-            }
-            refusal = Refusal::Prohibited;
-        }
-        Err(refusal)
+        self.names[name.index()] = NameRoutes { version: self.version, resources };
     }
 
     /// Asks orchestration for an authorisation, unless it was asked and did not answer yet.
@@ -319,4 +326,22 @@ impl Routes {
             lengths.dedup();
         }
     }
+}
+
+/// The first of `resources` whose filters let the packet pass.
+fn choose(
+    entries: &Slab<ResourceEntry>,
+    resources: &[ResourceSlot],
+    name: Option<NameId>,
+    transport: &Transport,
+) -> Result<Route, Refusal> {
+    let mut refusal = Refusal::UnknownResource;
+    for &resource in resources {
+        let Some(entry) = entries.get(resource.0 as usize) else { continue };
+        if entry.filters.permits_transport(transport) {
+            return Ok(Route { resource, name, gateway: entry.gateway });
+        }
+        refusal = Refusal::Prohibited;
+    }
+    Err(refusal)
 }

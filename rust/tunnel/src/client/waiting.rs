@@ -152,7 +152,12 @@ impl Client {
             return;
         }
         match self.next_stage(key, now) {
-            Some(stage) => self.waiting.set_stage(key, stage),
+            Some(stage) => {
+                self.waiting.set_stage(key, stage);
+                if stage == Stage::Authorization {
+                    self.routes.request(key.resource, now);
+                }
+            }
             None => self.give_up(key, Refusal::SetUpRefused, now, io),
         }
     }
@@ -271,8 +276,9 @@ impl Client {
         }
     }
 
-    /// The session with a Gateway stands: what waited for it goes on.
-    pub(super) fn connection_ready(&mut self, peer: PeerIndex, now: Instant, io: &mut Io<'_>) {
+    /// The session with a Gateway stands, or its Gateway is gone: what waited for it finds out what it
+    /// waits for now.
+    pub(super) fn connection_changed(&mut self, peer: PeerIndex, now: Instant, io: &mut Io<'_>) {
         for key in self.waiting.keys_of_connection(peer) {
             self.advance(key, now, io);
         }

@@ -89,7 +89,7 @@ impl Gateway {
                 self.counters.to_site += train.segments() as u64;
                 io.host.accept(&train);
             }
-            Ok(Translated::Held) => self.counters.held += train.segments() as u64,
+            Ok(Translated::Held) => {}
             Err(refusal) => self.refuse(client, &train, refusal, now, io),
         }
     }
@@ -201,7 +201,7 @@ impl Gateway {
             Fresh::Use(real) => Ok(Some(real)),
             Fresh::None => Err(Refusal::NoAddress),
             Fresh::Wait { name, family } => {
-                self.hold(WaitKey { client, name, family }, train, now)?;
+                self.hold(WaitKey { client, name, family }, train, now);
                 Ok(None)
             }
         }

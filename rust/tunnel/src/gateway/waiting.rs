@@ -56,13 +56,8 @@ impl Waiting {
 }
 
 impl Gateway {
-    /// Holds a train of a new flow.
-    pub(super) fn hold(
-        &mut self,
-        key: WaitKey,
-        train: &Train<'_>,
-        now: Instant,
-    ) -> Result<(), Refusal> {
+    /// Holds a train of a new flow; what finds no room is counted.
+    pub(super) fn hold(&mut self, key: WaitKey, train: &Train<'_>, now: Instant) {
         let queue = match self.waiting.queues.get(&key) {
             Some((queue, _)) => *queue,
             None => {
@@ -76,10 +71,11 @@ impl Gateway {
         let mut packet = [0; MAX_PACKET];
         for i in 0..train.segments() {
             let len = train.write_segment(i, &mut packet);
-            let pushed = self.buffer.push(queue, &packet[..len], now);
-            pushed.map_err(|_| Refusal::BufferFull)?;
+            match self.buffer.push(queue, &packet[..len], now) {
+                Ok(_) => self.counters.held += 1,
+                Err(_) => self.refuser.silently(Refusal::BufferFull, 1),
+            }
         }
-        Ok(())
     }
 
     /// A look-up ended: what waited for it goes on.
