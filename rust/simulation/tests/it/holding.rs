@@ -94,7 +94,7 @@ fn an_unanswered_request_is_repeated_while_packets_wait() {
 }
 
 #[test]
-fn r10_what_waits_for_a_session_asks_anew_when_its_gateway_goes_away() {
+fn r10_what_waits_is_kept_and_asks_anew_when_its_gateway_goes_away() {
     let mut config = PairConfig::new(1);
     config.ready_after = 10.0;
     let mut rig = Rig::without_access(config);
@@ -110,6 +110,9 @@ fn r10_what_waits_for_a_session_asks_anew_when_its_gateway_goes_away() {
 
     let asked = |event: &ClientEvent| matches!(event, ClientEvent::AuthorizationNeeded { .. });
     assert!(rig.client_events.iter().any(|(_, event)| asked(event)));
+    rig.pair.answer_authorization(RESOURCE);
+    rig.advance(12_000);
+    assert_eq!(payloads(&rig.delivered(Side::Gateway)), [b"x"], "held all the while");
 }
 
 #[test]

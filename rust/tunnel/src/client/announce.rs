@@ -22,7 +22,7 @@ impl Client {
             if let Some(gateway) = gateway {
                 self.nat.connection_made(gateway, true, now);
             }
-            self.connection_changed(peer, now, io);
+            self.connection_ready(peer, now, io);
         }
         self.apply_nat_events(now, io);
         while let Some((gateway, message)) = self.nat.poll_transmit() {

@@ -8,7 +8,7 @@ use nat::control::GatewayId;
 use packet::Instant;
 
 use super::Client;
-use super::routes::GatewayEntry;
+use super::routes::{GatewayEntry, GatewaySlot, ResourceSlot};
 use crate::endpoint::Io;
 use crate::messages::{
     AuthorizationFailure, ClientCommand, ClientEvent, Endpoint as PeerEndpoint, GatewayPeer,
@@ -111,15 +111,26 @@ impl Client {
         }
     }
 
-    /// Forgets a Gateway: its entries end, its resources need a new authorisation.
+    /// Forgets a Gateway: its entries end, its resources need a new authorisation, and what waited for
+    /// any stage with it waits for that.
     pub(super) fn remove_gateway(&mut self, id: GatewayId, now: Instant, io: &mut Io<'_>) {
+        let Some(slot) = self.routes.gateway_slot(id) else { return };
+        let waiting = self.waiting.keys_where(|resource| self.serves(slot, resource));
+        for key in &waiting {
+            self.waiting.await_authorization(*key);
+        }
         self.nat.remove_gateway(id);
-        // What was held for its entries is given up while they can still be found.
-        self.apply_nat_events(now, io);
         if let Some(gateway) = self.routes.remove_gateway(id) {
             self.connections.remove(gateway.peer);
-            self.connection_changed(gateway.peer, now, io);
         }
+        for key in waiting {
+            self.advance(key, now, io);
+        }
+    }
+
+    /// Whether a Gateway serves a resource.
+    fn serves(&self, gateway: GatewaySlot, resource: ResourceSlot) -> bool {
+        self.routes.get(resource).is_some_and(|entry| entry.gateway == Some(gateway))
     }
 
     fn restore(&mut self, names: &[ProxyRecord], now: Instant) {

@@ -91,6 +91,17 @@ impl Waiting {
         self.waiters.iter().filter(|(_, w)| waiting(w)).map(|(key, _)| *key).collect()
     }
 
+    /// Keys of resources of which `wanted` says yes.
+    pub(super) fn keys_where(&self, wanted: impl Fn(ResourceSlot) -> bool) -> Vec<WaitKey> {
+        self.waiters.keys().filter(|key| wanted(key.resource)).copied().collect()
+    }
+
+    /// Puts a key back to its first stage.
+    pub(super) fn await_authorization(&mut self, key: WaitKey) {
+        self.draining.retain(|draining| *draining != key);
+        self.set_stage(key, Stage::Authorization);
+    }
+
     fn key_of_queue(&self, queue: QueueId) -> Option<WaitKey> {
         self.waiters.iter().find(|(_, waiter)| waiter.queue == queue).map(|(key, _)| *key)
     }
@@ -276,9 +287,8 @@ impl Client {
         }
     }
 
-    /// The session with a Gateway stands, or its Gateway is gone: what waited for it finds out what it
-    /// waits for now.
-    pub(super) fn connection_changed(&mut self, peer: PeerIndex, now: Instant, io: &mut Io<'_>) {
+    /// The session with a Gateway stands: what waited for it goes on.
+    pub(super) fn connection_ready(&mut self, peer: PeerIndex, now: Instant, io: &mut Io<'_>) {
         for key in self.waiting.keys_of_connection(peer) {
             self.advance(key, now, io);
         }
