@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .orchestration import Inspector, Port
+from .errors import FirezoneError
+from .orchestration import Inspector, Method, Port, fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +28,9 @@ class ClientSource(Protocol):
         Returns:
             The Gateway that serves it (the core's `GatewayPeer`), or why there is none: `offline`,
             `forbidden` or `not_found`.
+
+        Raises:
+            FirezoneError: It could not be asked; that counts as `offline`.
         """
         ...
 
@@ -52,39 +57,68 @@ class Client:
         self._log = log
         self._on_proxies = on_proxies
         self._inspector = Inspector(port)
+        self._questions: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Handle events until the core stops."""
-        async for event in self._port.events():
-            await self._handle(event)
+        """Handle events until the core stops; questions under way are given up then."""
+        try:
+            async for event in self._port.events():
+                self._handle(event)
+        finally:
+            self._inspector.close()
+            for question in self._questions:
+                question.cancel()
+            await asyncio.gather(*self._questions, return_exceptions=True)
 
     async def inspect(self, what: str, *, limit: int | None = None) -> list[dict[str, Any]]:
         """Return rows of the Client's state: `resources` or `counters`."""
         return await self._inspector.inspect(what, limit=limit)
 
-    async def _handle(self, event: dict[str, Any]) -> None:
+    def methods(self) -> dict[str, Method]:
+        """Return the Client's methods of the control socket."""
+        return self._inspector.methods({"nat.resources": "resources", "counters": "counters"})
+
+    def _handle(self, event: dict[str, Any]) -> None:
         match event["type"]:
             case "authorization_needed":
-                await self._authorize(event["resource"])
+                # The source may take its time; other events go on.
+                question = asyncio.create_task(self._authorize(event["resource"]))
+                self._questions.add(question)
+                question.add_done_callback(self._questions.discard)
             case "proxies_assigned":
-                if self._on_proxies is not None:
-                    self._on_proxies(event)
-                self._log.debug(
-                    "proxy addresses assigned", event_name="dns.assigned", **_rest(event)
-                )
+                self._record_proxies(event)
             case "nat":
                 self._record_nat(event)
             case "inspected":
                 self._inspector.answer(event)
             case "sentinels_changed":
-                self._log.info("DNS addresses changed", event_name="dns.sentinels", **_rest(event))
+                self._log.info(
+                    "DNS addresses changed", event_name="dns.sentinels", **fields_of(event)
+                )
             case "tun_failed":
-                self._log.error("the TUN device failed", event_name="tun.failed", **_rest(event))
+                self._log.error(
+                    "the TUN device failed", event_name="tun.failed", **fields_of(event)
+                )
             case _:
-                self._log.debug("unknown event", event_name="core.unknown", **_rest(event))
+                self._log.debug("unknown event", event_name="core.unknown", core_event=event)
 
     async def _authorize(self, resource: str) -> None:
-        answer = await self._source.authorize(resource)
+        try:
+            answer = await self._source.authorize(resource)
+        except FirezoneError as error:
+            self._log.warning(
+                "the source of access could not be asked",
+                event_name="access.unknown",
+                resource=resource,
+                reason=str(error),
+            )
+            answer = "offline"
+        except Exception:  # noqa: BLE001 - whoever it is, the endpoint goes on
+            # Without an answer the core would hold packets for nothing.
+            self._log.exception(
+                "the source of access failed", event_name="access.failed", resource=resource
+            )
+            answer = "offline"
         if isinstance(answer, str):
             self._log.warning(
                 "access was not given",
@@ -92,25 +126,36 @@ class Client:
                 resource=resource,
                 reason=answer,
             )
-            self._port.send(
-                {"type": "authorization_failed", "resource": resource, "reason": answer}
-            )
+            self._send({"type": "authorization_failed", "resource": resource, "reason": answer})
             return
         self._log.info("access given", event_name="access.given", resource=resource)
-        self._port.send({"type": "authorize", "resource": resource, "gateway": dict(answer)})
+        self._send({"type": "authorize", "resource": resource, "gateway": dict(answer)})
+
+    def _send(self, command: Mapping[str, object]) -> None:
+        try:
+            self._port.send(command)
+        except ValueError as error:
+            self._log.error(
+                "the core did not take a command",
+                event_name="core.refused",
+                command=command["type"],
+                reason=str(error),
+            )
+
+    def _record_proxies(self, event: dict[str, Any]) -> None:
+        self._log.debug("proxy addresses assigned", event_name="dns.assigned", **fields_of(event))
+        if self._on_proxies is None:
+            return
+        try:
+            self._on_proxies(event)
+        except Exception:  # noqa: BLE001 - whoever it is, the endpoint goes on
+            # The name works now; it may get other addresses after a restart.
+            self._log.exception(
+                "proxy addresses could not be recorded", event_name="dns.unrecorded"
+            )
 
     def _record_nat(self, event: dict[str, Any]) -> None:
         what = event["event"]
         # A refresh happens with every query; the others are news.
         write = self._log.debug if what == "refreshed" else self._log.info
-        write(
-            f"DNS resource NAT {what}",
-            event_name=f"nat.{what}",
-            name=event["name"],
-            resource=event["resource"],
-            gateway=event["gateway"],
-        )
-
-
-def _rest(event: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in event.items() if key not in ("type", "event")}
+        write(f"DNS resource NAT {what}", event_name=f"nat.{what}", **fields_of(event))

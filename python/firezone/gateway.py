@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from .orchestration import Inspector, Port
+from .orchestration import Inspector, Method, Port, fields_of
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -33,12 +33,21 @@ class Gateway:
         port: The way to the core.
         resolver: Who looks names up.
         log: Where events go.
+        flow_logs: Whether flows are recorded at info; otherwise they are at debug.
     """
 
-    def __init__(self, port: Port, resolver: NameLookup, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self,
+        port: Port,
+        resolver: NameLookup,
+        log: FilteringBoundLogger,
+        *,
+        flow_logs: bool = False,
+    ) -> None:
         self._port = port
         self._resolver = resolver
         self._log = log
+        self._record_flow = log.info if flow_logs else log.debug
         self._inspector = Inspector(port)
         self._turns = asyncio.Semaphore(LOOKUPS_AT_ONCE)
         self._lookups: set[asyncio.Task[None]] = set()
@@ -49,12 +58,20 @@ class Gateway:
             async for event in self._port.events():
                 self._handle(event)
         finally:
+            self._inspector.close()
             for lookup in self._lookups:
                 lookup.cancel()
+            await asyncio.gather(*self._lookups, return_exceptions=True)
 
     async def inspect(self, what: str, *, limit: int | None = None) -> list[dict[str, Any]]:
         """Return rows of the Gateway's state: `translations`, `flows` or `counters`."""
         return await self._inspector.inspect(what, limit=limit)
+
+    def methods(self) -> dict[str, Method]:
+        """Return the Gateway's methods of the control socket."""
+        return self._inspector.methods(
+            {"nat.translations": "translations", "nat.flows": "flows", "counters": "counters"}
+        )
 
     def _handle(self, event: dict[str, Any]) -> None:
         match event["type"]:
@@ -66,37 +83,43 @@ class Gateway:
                 self._inspector.answer(event)
             case "nat":
                 self._record_nat(event)
-            case "flow_opened" | "flow_closed":
-                self._record_flow(event)
+            case "flow_opened":
+                self._record_flow("flow opened", event_name="flow.opened", **fields_of(event))
+            case "flow_closed":
+                self._record_flow("flow closed", event_name="flow.closed", **fields_of(event))
             case "access_expired":
-                self._log.info("access expired", event_name="access.expired", **_rest(event))
+                self._log.info("access expired", event_name="access.expired", **fields_of(event))
             case "tun_failed":
-                self._log.error("the TUN device failed", event_name="tun.failed", **_rest(event))
+                self._log.error(
+                    "the TUN device failed", event_name="tun.failed", **fields_of(event)
+                )
             case _:
-                self._log.debug("unknown event", event_name="core.unknown", **_rest(event))
+                self._log.debug("unknown event", event_name="core.unknown", core_event=event)
 
     async def _look_up(self, event: dict[str, Any]) -> None:
         family: Family = event["family"]
+        result: LookupResult
         async with self._turns:
-            result = await self._resolver.lookup(event["name"], family)
-        self._port.send(
-            {
-                "type": "domain_resolved",
-                "lookup": event["lookup"],
-                "family": family,
-                "result": result,
-            }
-        )
+            try:
+                result = await self._resolver.lookup(event["name"], family)
+            except Exception:  # noqa: BLE001 - whoever it is, the endpoint goes on
+                # The core keeps the last good addresses (R21) sooner than by its own timer.
+                self._log.exception(
+                    "a look-up failed", event_name="dns.failed", name=event["name"], family=family
+                )
+                result = "other"
+        command = {"type": "domain_resolved", "lookup": event["lookup"], "family": family}
+        try:
+            self._port.send({**command, "result": result})
+        except ValueError as error:
+            self._log.error(
+                "the core did not take a look-up's result",
+                event_name="core.refused",
+                name=event["name"],
+                reason=str(error),
+            )
 
     def _record_nat(self, event: dict[str, Any]) -> None:
         what = event["event"]
         write = self._log.debug if what == "refreshed" else self._log.info
-        write(f"addresses {what}", event_name=f"nat.{what}", **_rest(event))
-
-    def _record_flow(self, event: dict[str, Any]) -> None:
-        what = event["type"].replace("_", ".")
-        self._log.info(f"{what.replace('.', ' ')}", event_name=what, **_rest(event))
-
-
-def _rest(event: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in event.items() if key not in ("type", "event")}
+        write(f"addresses {what}", event_name=f"nat.{what}", **fields_of(event))

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from .errors import EndpointNotRunning, TunnelTimeout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-__all__ = ["Inspector", "Port"]
+__all__ = ["Inspector", "Method", "Port", "fields_of"]
+
+PATIENCE: Final = 5.0
+"""Seconds that a page of state may take; the core answers between two batches of packets."""
+
+Method = Callable[[dict[str, Any]], Awaitable[Any]]
+"""A method of the control socket: parameters to result. Bad parameters raise ValueError."""
 
 
 class Port(Protocol):
@@ -35,13 +44,15 @@ class Inspector:
     """Asks an endpoint for pages of its state and joins them.
 
     Args:
-        port: The endpoint's port. Whoever reads its events passes `inspected` ones to `answer`.
+        port: The endpoint's port. Whoever reads its events passes `inspected` ones to `answer`, and
+            calls `close` when there will be no more.
     """
 
     def __init__(self, port: Port) -> None:
         self._port = port
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._is_closed = False
 
     async def inspect(self, what: str, *, limit: int | None = None) -> list[dict[str, Any]]:
         """Return the rows of `what`.
@@ -49,18 +60,16 @@ class Inspector:
         Args:
             what: `counters` or a table of the role.
             limit: No more rows than these; None for all.
+
+        Raises:
+            EndpointNotRunning: The core has stopped.
+            TunnelTimeout: It did not answer in 5 s.
+            ValueError: It has no such table, or its queue is full.
         """
         rows: list[dict[str, Any]] = []
         cursor: int | None = 0
         while cursor is not None and (limit is None or len(rows) < limit):
-            number = next(self._ids)
-            answer = asyncio.get_running_loop().create_future()
-            self._waiting[number] = answer
-            try:
-                self._port.send({"type": "inspect", "id": number, "what": what, "cursor": cursor})
-                page = await answer
-            finally:
-                del self._waiting[number]
+            page = await self._page(what, cursor)
             rows += page["rows"]
             cursor = page["cursor"]
         return rows if limit is None else rows[:limit]
@@ -70,3 +79,63 @@ class Inspector:
         waiting = self._waiting.get(event["id"])
         if waiting is not None and not waiting.done():
             waiting.set_result(event)
+
+    def close(self) -> None:
+        """Tell all who wait, now and later, that the core has stopped."""
+        self._is_closed = True
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(_stopped())
+
+    def methods(self, tables: Mapping[str, str]) -> dict[str, Method]:
+        """Return methods of the control socket that answer with rows.
+
+        Args:
+            tables: Method to what it inspects. Each takes `limit`, a number of rows.
+        """
+
+        def method(what: str) -> Method:
+            async def rows(params: dict[str, Any]) -> list[dict[str, Any]]:
+                return await self.inspect(what, limit=_limit(params))
+
+            return rows
+
+        return {name: method(what) for name, what in tables.items()}
+
+    async def _page(self, what: str, cursor: int) -> dict[str, Any]:
+        if self._is_closed:
+            raise _stopped()
+        number = next(self._ids)
+        answer = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        try:
+            self._port.send({"type": "inspect", "id": number, "what": what, "cursor": cursor})
+            async with asyncio.timeout(PATIENCE):
+                page: dict[str, Any] = await answer
+        except TimeoutError as error:
+            message = f"the core did not tell its {what} within {PATIENCE:g} s"
+            raise TunnelTimeout(message) from error
+        finally:
+            del self._waiting[number]
+        return page
+
+
+def fields_of(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of an event for the log: all but what it is."""
+    return {name: value for name, value in event.items() if name not in ("type", "event")}
+
+
+def _stopped() -> EndpointNotRunning:
+    return EndpointNotRunning("the core has stopped", hint="start the endpoint again")
+
+
+def _limit(params: Mapping[str, Any]) -> int | None:
+    unknown = ", ".join(sorted(params.keys() - {"limit"}))
+    if unknown:
+        message = f"unknown parameters: {unknown}; there is limit"
+        raise ValueError(message)
+    limit = params.get("limit")
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
+        message = "limit must be a number of rows"
+        raise ValueError(message)
+    return limit

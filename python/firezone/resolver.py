@@ -26,7 +26,9 @@ from .errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Family", "LookupResult", "Resolver", "read_hosts", "read_nameservers"]
+    from structlog.typing import FilteringBoundLogger
+
+__all__ = ["Family", "LookupResult", "Resolver", "Server", "read_hosts", "read_nameservers"]
 
 Family = Literal["ipv4", "ipv6"]
 
@@ -74,11 +76,13 @@ class Resolver:
     Args:
         servers: Asked in order; the next one when the former gives no usable answer.
         hosts: Name (lower case) to addresses, as `read_hosts` makes it; wins over the servers.
+        log: Told of servers that give too much.
     """
 
     servers: Sequence[Server]
     hosts: dict[str, list[str]] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
+    log: FilteringBoundLogger | None = None
 
     async def lookup(self, name: str, family: Family) -> LookupResult:
         """Look up the A or AAAA records of a name; CNAMEs in the answer are followed.
@@ -108,16 +112,24 @@ class Resolver:
     def _from_hosts(self, name: str, family: Family) -> list[tuple[str, int]]:
         wanted = 4 if family == "ipv4" else 6
         addresses = self.hosts.get(name.lower(), [])
-        return [(a, HOSTS_TTL) for a in addresses if ipaddress.ip_address(a).version == wanted]
+        found = [(a, HOSTS_TTL) for a in addresses if ipaddress.ip_address(a).version == wanted]
+        return found[:MAX_ADDRESSES]
 
     async def _ask_servers(self, name: str, family: Family) -> LookupResult:
-        query = dns.message.make_query(name, _TYPES[family], use_edns=0, payload=EDNS_PAYLOAD)
         result: LookupResult = "other"
         each = DEADLINE / max(len(self.servers), 1)
         for server in self.servers:
+            # Each has an id and a port of its own: no server can answer for another.
+            query = dns.message.make_query(name, _TYPES[family], use_edns=0, payload=EDNS_PAYLOAD)
             try:
+                # A datagram that is no answer to this query counts as none: anybody may send it.
                 answer, _ = await dns.asyncquery.udp_with_fallback(
-                    query, server.address, port=server.port, timeout=each, ignore_unexpected=True
+                    query,
+                    server.address,
+                    port=server.port,
+                    timeout=each,
+                    ignore_unexpected=True,
+                    ignore_errors=True,
                 )
             except dns.exception.Timeout:
                 result = "timed_out"
@@ -125,13 +137,13 @@ class Resolver:
             except (OSError, dns.exception.DNSException, EOFError):
                 result = "other"
                 continue
-            result = self._read(answer, family)
+            result = self._read(answer, name, family)
             # Only a server that is broken or refuses is worth asking the next one.
             if result not in ("serv_fail", "refused", "other"):
                 break
         return result
 
-    def _read(self, answer: dns.message.Message, family: Family) -> LookupResult:
+    def _read(self, answer: dns.message.Message, name: str, family: Family) -> LookupResult:
         failure = {
             dns.rcode.NXDOMAIN: "nx_domain",
             dns.rcode.SERVFAIL: "serv_fail",
@@ -153,6 +165,15 @@ class Resolver:
         addresses = [record.address for record in chain.answer if record.rdtype == _TYPES[family]]
         if len(addresses) > MAX_ADDRESSES:
             self.counters.truncated_lists += 1
+            if self.log is not None:
+                self.log.warning(
+                    "a server gave more addresses than can be used",
+                    event_name="dns.truncated",
+                    name=name,
+                    family=family,
+                    addresses=len(addresses),
+                    used=MAX_ADDRESSES,
+                )
         return {"addresses": [(address, ttl) for address in addresses[:MAX_ADDRESSES]]}
 
 
@@ -163,14 +184,14 @@ def read_nameservers(path: Path = Path("/etc/resolv.conf")) -> list[Server]:
         path: The file.
 
     Returns:
-        The servers in their order, without scope ids' meaning changed.
+        The servers in their order.
 
     Raises:
         ConfigError: The file cannot be read or names no server.
     """
     try:
         resolver = dns.resolver.Resolver(filename=str(path))
-    except (OSError, dns.exception.DNSException) as error:
+    except (OSError, ValueError, dns.exception.DNSException) as error:
         message = f"{path}: {error}"
         raise ConfigError(message, hint="name the site's DNS servers in the settings") from error
     servers = [Server(str(address)) for address in resolver.nameservers]
@@ -199,6 +220,9 @@ def read_hosts(path: Path = Path("/etc/hosts")) -> dict[str, list[str]]:
         try:
             ipaddress.ip_address(address)
         except ValueError:
+            continue
+        # A zone (fe80::1%eth0) means something on this host alone; nothing can be sent there.
+        if "%" in address:
             continue
         for name in names:
             hosts.setdefault(name.lower(), []).append(address)

@@ -1,0 +1,147 @@
+"""The schema of every setting: type, unit, default and what it is.
+
+`firezone.config` loads them; made directly they have their defaults, whatever the environment.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+__all__ = ["PREFIX", "ClientSettings", "EndpointSettings", "GatewaySettings"]
+
+PREFIX: Final = "FIREZONE_"
+
+
+def _split(value: object) -> object:
+    """Read a list as a variable or a flag has it: separated by commas."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _server(value: object) -> object:
+    """Check a server: an address, with `:port` where it is not 53."""
+    text = str(value)
+    address, port = text, "53"
+    if text.startswith("["):
+        address, _, port = text[1:].partition("]:")
+    elif text.count(":") == 1:
+        address, _, port = text.partition(":")
+    ip_address(address)
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 2**16):
+        message = "its port is no number from 1 to 65535"
+        raise ValueError(message)
+    return text
+
+
+Server = Annotated[str, BeforeValidator(_server)]
+Servers = Annotated[tuple[Server, ...], NoDecode, BeforeValidator(_split)]
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_split)]
+
+
+def _setting(default: object, description: str, *, unit: str = "", **limits: Any) -> Any:
+    return Field(default, description=description, json_schema_extra={"unit": unit}, **limits)
+
+
+class EndpointSettings(BaseSettings):
+    """The settings of every role."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True
+    )
+
+    token: SecretStr | None = _setting(None, "What proves to a portal who this endpoint is.")
+    log_level: Literal["trace", "debug", "info", "warn", "error"] = _setting(
+        "info", "The least severity that is logged."
+    )
+    log_format: Literal["auto", "human", "json"] = _setting(
+        "auto", "Form of the log on stderr; auto is human on a terminal, JSON otherwise."
+    )
+    log_dir: Path | None = _setting(
+        None,
+        "Folder of the log files; by default /var/log/firezone for root, else the user's.",
+        validation_alias="log_dir",
+    )
+    log_file_size: int = _setting(
+        10 * 2**20, "Size at which a new log file is begun.", unit="bytes", ge=4096
+    )
+    log_total_size: int = _setting(
+        100 * 2**20, "Size of a role's log files at which the oldest go.", unit="bytes", ge=4096
+    )
+    control_socket: Path | None = _setting(
+        None,
+        "The control socket; by default /run/firezone/<role>.sock, or in the user's run folder.",
+    )
+    buffer_queue_size: int = _setting(
+        2**20, "Packets held for one name that is not ready (R11).", unit="bytes", ge=1280
+    )
+    buffer_queue_packets: int = _setting(
+        1024, "Packets held for one name that is not ready (R11).", unit="packets", ge=1
+    )
+    buffer_total_size: int = _setting(
+        64 * 2**20, "Packets held for all names (R11).", unit="bytes", ge=1280
+    )
+    buffer_max_age: float = _setting(
+        60.0, "How long a packet is held (R14).", unit="seconds", gt=0, le=600
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library's signature
+        init_settings: PydanticBaseSettingsSource,
+        **_: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what is given and nothing else: `firezone.config` joins the sources."""
+        return (init_settings,)
+
+
+class ClientSettings(EndpointSettings):
+    """The settings of a Client."""
+
+    dns_servers: Servers = _setting(
+        (), "Servers that other names are forwarded to; by default those of /etc/resolv.conf."
+    )
+    refresh_floor: float = _setting(
+        1.0,
+        "No translation is refreshed again sooner than this (R06).",
+        unit="seconds",
+        ge=0,
+        le=30,
+    )
+    proxy_ipv4: IPv4Network = _setting(
+        IPv4Network("100.96.0.0/11"), "Where IPv4 proxy addresses come from."
+    )
+    proxy_ipv6: IPv6Network = _setting(
+        IPv6Network("fd00:2021:1111:8000::/107"), "Where IPv6 proxy addresses come from."
+    )
+
+
+class GatewaySettings(EndpointSettings):
+    """The settings of a Gateway."""
+
+    dns_servers: Servers = _setting((), "The site's DNS servers; by default those of resolv_conf.")
+    resolv_conf: Path = _setting(
+        Path("/etc/resolv.conf"), "Where the site's DNS servers are read from."
+    )
+    hosts: Path = _setting(Path("/etc/hosts"), "Names that are known without asking a server.")
+    cache_floor: float = _setting(
+        1.0, "No name is looked up again sooner than this (R20).", unit="seconds", ge=0, le=300
+    )
+    failure_cache: float = _setting(
+        5.0, "How long a failed look-up is not tried again (R20).", unit="seconds", ge=0, le=300
+    )
+    allow_addresses: Networks = _setting(
+        (), "Networks that names may lead to although R18 forbids them."
+    )
+    flow_logs: bool = _setting(False, "Whether flows are recorded at info.")
