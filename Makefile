@@ -92,6 +92,10 @@ fmt: ## Format Rust and Python
 rules: ## Print rule -> tests; fails on a rule of the current scope without a test
 	$(BIN)/python .ci/rules.py
 
+.PHONY: docs
+docs: ## Build the Rust documentation; a broken link fails
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
+
 .PHONY: clean
 clean: ## Remove everything that was built
 	rm -rf target dist .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -4,7 +4,7 @@
 //! caller lends. Nothing here allocates per packet, and nothing panics on bytes, whatever they are:
 //! a defect is a [`Malformed`].
 //!
-//! Reading order: [`parse`] validates one packet and sums it up; [`Train`] is what travels;
+//! Reading order: [`parse()`] validates one packet and sums it up; [`Train`] is what travels;
 //! [`Rewrite`] translates it; [`SendBuffer`] and [`TrainSink`] are its two ways out; [`icmp`] answers
 //! for what cannot pass; [`build`] makes packets from nothing.
 

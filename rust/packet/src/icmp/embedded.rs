@@ -32,7 +32,7 @@ pub struct Embedded {
 /// Reads the packet that `error` quotes, which may be as short as an IP header and 8 bytes.
 ///
 /// # Errors
-/// As [`crate::parse`] about the error itself; [`Malformed::NotIcmpError`] for any other packet,
+/// As [`crate::parse()`] about the error itself; [`Malformed::NotIcmpError`] for any other packet,
 /// [`Malformed::Checksum`] if the error's own checksum is wrong (R32), and [`Malformed::Quote`] if
 /// what is quoted names no flow.
 pub fn embedded(error: &[u8]) -> Result<Embedded, Malformed> {

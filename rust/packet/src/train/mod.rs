@@ -44,7 +44,7 @@ impl<'a> Train<'a> {
     /// One whole packet with whole checksums, right or wrong.
     ///
     /// # Errors
-    /// As [`crate::parse`].
+    /// As [`crate::parse()`].
     pub fn single(bytes: &'a mut [u8]) -> Result<Self, Malformed> {
         let summary = crate::parse(bytes)?;
         let first = 0..bytes.len();
@@ -56,7 +56,7 @@ impl<'a> Train<'a> {
     /// packet with a partial checksum.
     ///
     /// # Errors
-    /// As [`crate::parse`]; [`Malformed::TooLong`] if a segment would be, and
+    /// As [`crate::parse()`]; [`Malformed::TooLong`] if a segment would be, and
     /// [`Malformed::NotSegmentable`] for other protocols and for flags that only one packet may have.
     pub fn super_packet(bytes: &'a mut [u8], segment_size: u16) -> Result<Self, Malformed> {
         let summary = parse_up_to(bytes, MAX_SUPER_PACKET)?;
@@ -90,7 +90,7 @@ impl<'a> Train<'a> {
     /// verified before it joins (R35): a bad one travels alone, as does a UDP packet without one.
     ///
     /// # Errors
-    /// As [`crate::parse`], about the first packet; the others are looked at by the next call.
+    /// As [`crate::parse()`], about the first packet; the others are looked at by the next call.
     pub fn run(
         buffer: &'a mut [u8],
         packets: &'a [(u32, u32)],

@@ -24,7 +24,7 @@ pub struct Rate {
     pub bytes: u64,
     /// The first payload, since the epoch.
     pub start: u64,
-    /// Gaps between frames with payload.
+    /// Gaps between frames with new payload: a retransmission of what has arrived ends none.
     pub gaps: u64,
     /// The longest gap.
     pub longest_gap: u64,
@@ -48,11 +48,13 @@ impl Rate {
         let mut last = first.at;
         rate.add(first, &mut next);
         for frame in data {
+            if rate.add(frame, &mut next) == 0 {
+                continue;
+            }
             if frame.at >= begin {
                 gaps.push(frame.at.saturating_sub(last));
             }
             last = frame.at;
-            rate.add(frame, &mut next);
         }
         if window.end.is_some() {
             gaps.push(end.saturating_sub(last));
@@ -61,7 +63,8 @@ impl Rate {
         rate
     }
 
-    fn add(&mut self, frame: &Frame, next: &mut u32) {
+    /// Counts a frame; returns how many of its bytes are new.
+    fn add(&mut self, frame: &Frame, next: &mut u32) -> u32 {
         let end = frame.sequence.wrapping_add(frame.payload);
         // Sequence numbers compare within half of their space (RFC 9293 §3.4).
         let ahead = end.wrapping_sub(*next);
@@ -76,6 +79,7 @@ impl Rate {
         }
         self.series[bucket] += u64::from(new);
         self.bytes += u64::from(new);
+        new
     }
 
     fn judge(&mut self, mut gaps: Vec<u64>) {

@@ -1,4 +1,4 @@
-//! Packets that cannot leave yet: which queue of the one [`PacketBuffer`] holds them, and what they
+//! Packets that cannot leave yet: which queue of the one `PacketBuffer` holds them, and what they
 //! wait for.
 //!
 //! A packet waits under (resource, name, family) for an authorisation, a connection or a translation,
