@@ -97,6 +97,7 @@ def _human(entry: Entry) -> str:
 
 
 def _json(entry: Entry) -> str:
-    if entry.record is None:
-        return json.dumps({"bad_line": entry.text, "schema": SCHEMA}, ensure_ascii=False)
-    return json.dumps({**json.loads(entry.text), "schema": SCHEMA}, ensure_ascii=False)
+    known = {"bad_line": entry.text} if entry.record is None else json.loads(entry.text)
+    text = json.dumps({**known, "schema": SCHEMA}, ensure_ascii=False)
+    # A lone surrogate becomes \udcxx, which is how JSON writes it.
+    return text.encode("utf-8", "backslashreplace").decode()
