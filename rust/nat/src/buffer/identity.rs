@@ -51,7 +51,6 @@ impl Twin {
 }
 
 /// Hashes of what the buffer's indexes are searched for.
-#[derive(Debug)]
 pub(super) struct Hash(Seeded);
 
 impl Hash {

@@ -8,7 +8,6 @@ use crate::flow_table::pool::{Chunks, Pool};
 use crate::wheel::{Links, List, NONE};
 
 /// What is known of a packet that is held.
-#[derive(Debug)]
 pub(super) struct Slot {
     pub(super) len: usize,
     pub(super) flow: u32,
@@ -39,7 +38,6 @@ impl Share {
 }
 
 /// A flow with packets in a queue.
-#[derive(Debug)]
 pub(super) struct Flow {
     pub(super) queue: u32,
     pub(super) key: FlowKey,
@@ -64,7 +62,6 @@ impl Flow {
 }
 
 /// A queue.
-#[derive(Debug)]
 pub(super) struct Queue {
     pub(super) generation: u32,
     pub(super) behaviour: Behaviour,
@@ -130,7 +127,6 @@ links!(Flow);
 links!(Queue);
 
 /// The packets. Memory is never given back, and used again before there is more.
-#[derive(Debug)]
 pub(super) struct Store {
     pub(super) slots: Pool<Slot>,
     blocks: Chunks<[u8; MAX_PACKET], 64>,

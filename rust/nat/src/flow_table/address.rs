@@ -7,14 +7,12 @@ use super::index::Index;
 use super::key::Hash;
 use super::pool::Pool;
 
-#[derive(Debug)]
 struct Interned {
     address: Ipv6Addr,
     references: u32,
 }
 
 /// The interned addresses. Whoever keeps a place holds a reference to it.
-#[derive(Debug)]
 pub(super) struct Addresses {
     pool: Pool<Interned>,
     index: Index,
@@ -62,6 +60,12 @@ impl Addresses {
             self.index.remove(hash.address(interned.address.into()), address);
             self.pool.remove(address);
         }
+    }
+
+    /// The address as a number.
+    #[inline]
+    pub(super) fn bits(&self, is_ipv6: bool, address: u32) -> u128 {
+        if is_ipv6 { self.pool[address].address.to_bits() } else { address.into() }
     }
 
     #[inline]

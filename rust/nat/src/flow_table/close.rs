@@ -11,7 +11,7 @@ use super::state::{Class, State};
 use super::types::{CloseReason, FlowEvent, FlowId, PeerIndex, Reason};
 
 /// Entries of the wheel that one call looks at: some tens of microseconds.
-const WORK_PER_TICK: usize = 128;
+const WORK_PER_TICK: usize = 64;
 
 impl FlowTable {
     /// Ends one flow; false if the handle is void. Its outside tuple rests (R34).

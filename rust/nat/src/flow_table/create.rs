@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use packet::{Instant, Summary};
 
 use super::FlowTable;
-use super::key::{Side, Tuple};
+use super::key::{Side, Tuple, bits};
 use super::lookup::{inside_tuple, tuple_of};
 use super::ports::PortClass;
 use super::record::{Record, millis_up};
@@ -74,8 +74,8 @@ impl FlowTable {
             return Err(NatError::Unsupported);
         }
         let outside = self.tuple(Side::Outside, place);
-        if outside.address != real {
-            let port = self.choose_port(&Tuple { address: real, ..outside }, now)?;
+        if outside.address() != real {
+            let port = self.choose_port(&Tuple { address: bits(real), ..outside }, now)?;
             self.move_outside(place, real, port, now);
             self.counters.rebound += 1;
         }
@@ -86,7 +86,7 @@ impl FlowTable {
     fn move_outside(&mut self, place: u32, real: IpAddr, port: u16, now: Instant) {
         let old = self.records[place];
         // The address lives on in the space that the rest will be in.
-        let kept = self.addresses.intern(&self.hash, self.tuple(Side::Outside, place).address);
+        let kept = self.addresses.intern(&self.hash, self.tuple(Side::Outside, place).address());
         self.leave_outside(place);
         let mut rest = Record::new(old.peer(), old.kind, State::RESTING);
         (rest.outside_port, rest.remote_port) = (old.outside_port, old.remote_port);
@@ -115,7 +115,7 @@ impl FlowTable {
             self.counters.refused_cap += 1;
             return Err(NatError::Cap);
         }
-        let outside = Tuple { address: binding.real, ..*tuple };
+        let outside = Tuple { address: bits(binding.real), ..*tuple };
         let port = match before.filter(|place| self.rests_at(*place, binding.real)) {
             Some(place) => {
                 let port = self.records[place].outside_port;
@@ -142,7 +142,7 @@ impl FlowTable {
         (record.client_port, record.remote_port) = (tuple.port, tuple.remote);
         record.outside_port = port;
         (record.epoch, record.tag) = (binding.epoch, binding.tag);
-        record.proxy = self.addresses.intern(&self.hash, tuple.address);
+        record.proxy = self.addresses.intern(&self.hash, tuple.address());
         record.touch(now);
         let place = self.records.insert(record, now);
         self.peers.enter(&mut self.records, place);
@@ -280,7 +280,7 @@ impl FlowTable {
     }
 
     fn space_of(&self, outside: &Tuple, ports: PortClass) -> Option<u32> {
-        let real = self.addresses.find(&self.hash, outside.address)?;
+        let real = self.addresses.find(&self.hash, outside.address())?;
         let Tuple { peer, kind, remote, .. } = *outside;
         self.spaces.find(&self.hash, &SpaceKey { peer, kind, real, remote, ports })
     }

@@ -75,7 +75,6 @@ enum Group {
 }
 
 /// The index.
-#[derive(Debug)]
 pub(crate) struct Index {
     buckets: Chunks<Bucket, 256>,
     nodes: Chunks<Node, 256>,

@@ -1,7 +1,7 @@
 //! What flows are found by, and how it is hashed.
 
 use std::hash::Hasher;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use packet::Protocol;
 
@@ -16,6 +16,7 @@ const IPV6: u8 = 4;
 impl Kind {
     pub(super) const ZERO: Self = Self(0);
 
+    #[inline]
     pub(super) fn new(protocol: Protocol, address: IpAddr) -> Self {
         let protocol = match protocol {
             Protocol::Tcp => 0,
@@ -25,6 +26,7 @@ impl Kind {
         Self(if address.is_ipv6() { protocol | IPV6 } else { protocol })
     }
 
+    #[inline]
     pub(super) fn protocol(self) -> Protocol {
         match self.0 & !IPV6 {
             0 => Protocol::Tcp,
@@ -37,6 +39,7 @@ impl Kind {
         self.0
     }
 
+    #[inline]
     pub(super) fn is_ipv6(self) -> bool {
         self.0 & IPV6 != 0
     }
@@ -50,7 +53,33 @@ pub(super) struct Tuple {
     pub(super) kind: Kind,
     pub(super) port: u16,
     pub(super) remote: u16,
-    pub(super) address: IpAddr,
+    /// The address, of the family that `kind` says.
+    pub(super) address: u128,
+}
+
+impl Tuple {
+    #[inline]
+    pub(super) fn new(peer: u32, protocol: Protocol, ports: (u16, u16), address: IpAddr) -> Self {
+        let kind = Kind::new(protocol, address);
+        Self { peer, kind, port: ports.0, remote: ports.1, address: bits(address) }
+    }
+
+    pub(super) fn address(&self) -> IpAddr {
+        if self.kind.is_ipv6() {
+            Ipv6Addr::from_bits(self.address).into()
+        } else {
+            Ipv4Addr::from_bits(self.address as u32).into()
+        }
+    }
+}
+
+/// An address as a number, of either family.
+#[inline]
+pub(super) fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
 }
 
 /// Which index a hash is for; so that the two are independent.
@@ -61,7 +90,6 @@ pub(super) enum Side {
 }
 
 /// Hashes of what the table's indexes are searched for.
-#[derive(Debug)]
 pub(super) struct Hash(Seeded);
 
 /// Domain of the hashes of addresses.
@@ -77,7 +105,8 @@ impl Hash {
     #[inline]
     pub(super) fn tuple(&self, side: Side, tuple: &Tuple) -> u64 {
         let mut hasher = self.0.hasher(side as u64);
-        write_address(&mut hasher, tuple.address);
+        // As a round of its own: one alone spreads numbers that differ in few bits badly.
+        hasher.write_u128(tuple.address);
         let ports = u64::from(tuple.port) | u64::from(tuple.remote) << 16;
         hasher.write_u64(ports | u64::from(tuple.kind.0) << 32 | u64::from(tuple.peer) << 40);
         hasher.finish()
@@ -86,7 +115,7 @@ impl Hash {
     /// Of an address alone.
     pub(super) fn address(&self, address: IpAddr) -> u64 {
         let mut hasher = self.0.hasher(ADDRESS);
-        write_address(&mut hasher, address);
+        hasher.write_u128(bits(address));
         hasher.write_u64(0);
         hasher.finish()
     }
@@ -98,14 +127,6 @@ impl Hash {
         hasher.write_u64(second);
         hasher.finish()
     }
-}
-
-/// As a round of its own: one alone spreads numbers that differ in few bits badly.
-fn write_address(hasher: &mut impl Hasher, address: IpAddr) {
-    hasher.write_u128(match address {
-        IpAddr::V4(address) => address.to_bits().into(),
-        IpAddr::V6(address) => address.to_bits(),
-    });
 }
 
 #[cfg(test)]
@@ -127,7 +148,6 @@ mod tests {
         for side in [Side::Inside, Side::Outside] {
             for base in ["100.96.0.1", "fd00:2021:1111:8000::1"] {
                 let base: IpAddr = base.parse().unwrap();
-                let kind = Kind::new(Protocol::Tcp, base);
                 let tuples = (0..13 * 8192_u32).map(|of| {
                     let address = match base {
                         IpAddr::V4(base) => (base.to_bits() + of / 16 % 64).to_be_bytes().into(),
@@ -136,7 +156,7 @@ mod tests {
                         }
                     };
                     let port = (1024 + of / 1024) as u16;
-                    hash.tuple(side, &Tuple { peer: of % 16, kind, port, remote: 443, address })
+                    hash.tuple(side, &Tuple::new(of % 16, Protocol::Tcp, (port, 443), address))
                 });
                 assert!(fullest(tuples) <= 36);
             }

@@ -5,7 +5,7 @@ use packet::{Instant, Protocol, Rewrite, Summary, TcpFlags, Transport};
 
 use super::FlowTable;
 use super::address::Addresses;
-use super::key::{Kind, Side, Tuple};
+use super::key::{Side, Tuple};
 use super::record::Records;
 use super::state::is_opening;
 use super::types::{
@@ -112,7 +112,7 @@ impl FlowTable {
                 && record.remote_port == tuple.remote
                 && record.kind == tuple.kind
                 && record.peer() == tuple.peer
-                && self.addresses.get(tuple.kind.is_ipv6(), address) == tuple.address
+                && self.addresses.bits(tuple.kind.is_ipv6(), address) == tuple.address
         })
     }
 
@@ -142,6 +142,7 @@ impl FlowTable {
         }
     }
 
+    #[inline]
     pub(super) fn hit(&self, place: u32, direction: Direction) -> FlowHit {
         let record = &self.records[place];
         let is_ipv6 = record.kind.is_ipv6();
@@ -180,6 +181,7 @@ impl FlowTable {
 }
 
 /// One side of a record.
+#[inline]
 pub(super) fn tuple_of(records: &Records, addresses: &Addresses, side: Side, place: u32) -> Tuple {
     let record = &records[place];
     let (port, address) = match side {
@@ -187,22 +189,23 @@ pub(super) fn tuple_of(records: &Records, addresses: &Addresses, side: Side, pla
         Side::Outside => (record.outside_port, record.real),
     };
     let (kind, remote) = (record.kind, record.remote_port);
-    let address = addresses.get(kind.is_ipv6(), address);
+    let address = addresses.bits(kind.is_ipv6(), address);
     Tuple { peer: record.peer(), kind, port, remote, address }
 }
 
 /// What a packet from a Client is found by. None of other protocols, nor of echo replies: no flow of a
 /// Client begins or goes on with one.
+#[inline]
 pub(super) fn inside_tuple(peer: PeerIndex, summary: &Summary) -> Option<Tuple> {
     if matches!(summary.transport, Transport::Echo { request: false, .. }) {
         return None;
     }
     let (protocol, port, remote) = summary.transport.flow()?;
-    let kind = Kind::new(protocol, summary.destination);
-    Some(Tuple { peer: peer.0, kind, port, remote, address: summary.destination })
+    Some(Tuple::new(peer.0, protocol, (port, remote), summary.destination))
 }
 
 /// What a packet from outside is found by. None of an echo request: it answers nothing.
+#[inline]
 fn outside_tuple(peer: PeerIndex, summary: &Summary) -> Option<Tuple> {
     let (port, remote) = match summary.transport {
         Transport::Tcp { source, destination, .. } | Transport::Udp { source, destination } => {
@@ -212,8 +215,7 @@ fn outside_tuple(peer: PeerIndex, summary: &Summary) -> Option<Tuple> {
         Transport::Echo { .. } | Transport::IcmpError | Transport::Other { .. } => return None,
     };
     let (protocol, ..) = summary.transport.flow()?;
-    let kind = Kind::new(protocol, summary.source);
-    Some(Tuple { peer: peer.0, kind, port, remote, address: summary.source })
+    Some(Tuple::new(peer.0, protocol, (port, remote), summary.source))
 }
 
 /// What a quoted packet's flow is found by. An error from outside quotes what went out, one from a
@@ -230,6 +232,5 @@ fn quoted_tuple(peer: PeerIndex, quoted: &Embedded, direction: Direction) -> (Si
             (Side::Inside, quoted.source, quoted.destination_port, quoted.source_port)
         }
     };
-    let kind = Kind::new(quoted.protocol, address);
-    (side, Tuple { peer: peer.0, kind, port, remote, address })
+    (side, Tuple::new(peer.0, quoted.protocol, (port, remote), address))
 }

@@ -26,7 +26,6 @@ impl Peer {
 }
 
 /// A proxy address of a peer that has records; it holds a reference to the address.
-#[derive(Debug)]
 struct Proxy {
     peer: u32,
     is_ipv6: bool,
@@ -47,7 +46,6 @@ fn proxy_hash(hash: &Hash, peer: u32, is_ipv6: bool, address: u32) -> u64 {
 }
 
 /// The peers of the shard and their proxy addresses.
-#[derive(Debug)]
 pub(super) struct Peers {
     peers: Vec<Peer>,
     proxies: Pool<Proxy>,

@@ -6,7 +6,6 @@ use std::ops;
 use crate::wheel::NONE;
 
 /// An array of pieces of `N` elements (a power of two).
-#[derive(Debug)]
 pub(crate) struct Chunks<T, const N: usize> {
     chunks: Vec<Box<[T; N]>>,
 }
@@ -52,13 +51,11 @@ impl<T, const N: usize> ops::IndexMut<u32> for Chunks<T, N> {
 const POOL_CHUNK: usize = 64;
 
 /// A slab: places are used again.
-#[derive(Debug)]
 pub(crate) struct Pool<T> {
     places: Chunks<Place<T>, POOL_CHUNK>,
     free: u32,
 }
 
-#[derive(Debug)]
 enum Place<T> {
     /// With the next free place.
     Free(u32),

@@ -36,7 +36,6 @@ impl PortClass {
 
 /// The free ports of a space. It is made when a quarter of the ports are in use, and learns of them a
 /// few at a time; it is of use once it knows all.
-#[derive(Debug)]
 pub(super) struct PortMap {
     free: Bitmap,
     /// The first port that was not looked at.
@@ -82,7 +81,6 @@ impl PortMap {
 
 /// Random ports: BLAKE2s over the seed and a counter, sixteen to a block, so that who sees some cannot
 /// foretell others.
-#[derive(Debug)]
 pub(super) struct PortSource {
     seed: u64,
     block: [u8; 32],

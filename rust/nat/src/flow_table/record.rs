@@ -144,7 +144,6 @@ pub(super) enum Chain {
 }
 
 /// The slab.
-#[derive(Debug)]
 pub(super) struct Records {
     hot: Chunks<Record, 1024>,
     cold: Chunks<Cold, 1024>,

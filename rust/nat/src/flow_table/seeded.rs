@@ -5,7 +5,6 @@ use foldhash::fast::FoldHasher;
 
 /// Hashers that differ with the seed. The seed also makes the constants of the multiplications, which
 /// would otherwise be known to whoever chooses addresses and ports.
-#[derive(Debug)]
 pub(crate) struct Seeded {
     seed: u64,
     shared: Box<SharedSeed>,

@@ -44,7 +44,6 @@ const MAP_FROM: u32 = 4;
 /// Part below which it is given up.
 const MAP_UNTIL: u32 = 8;
 
-#[derive(Debug)]
 struct Space {
     key: SpaceKey,
     used: u32,
@@ -72,7 +71,6 @@ impl Space {
 }
 
 /// The spaces in use.
-#[derive(Debug)]
 pub(super) struct Spaces {
     pool: Pool<Space>,
     index: Index,

@@ -61,6 +61,7 @@ impl State {
     /// A flow before its first packet.
     pub(super) const NEW: Self = Self(Class::Unanswered as u8 | INSIDE);
 
+    #[inline]
     pub(super) fn class(self) -> Class {
         match self.0 & CLASS {
             1 => Class::Answered,
@@ -75,6 +76,7 @@ impl State {
         Self(self.0 & !CLASS | class as u8)
     }
 
+    #[inline]
     pub(super) fn is_live(self) -> bool {
         matches!(self.class(), Class::Answered | Class::Unanswered | Class::Closed)
     }
@@ -99,6 +101,7 @@ impl State {
 
     /// The state after a train of a live flow. Both FINs or a RST close it; a later segment without
     /// RST undoes RST (RFC 7857 §2.2), nothing undoes a FIN.
+    #[inline]
     pub(super) fn after(self, transport: &Transport, direction: Direction) -> Self {
         let mut bits = self.0;
         if direction == Direction::Inbound {
@@ -126,6 +129,7 @@ impl State {
     }
 
     /// Milliseconds that the record lives after its last packet, or that its port rests.
+    #[inline]
     pub(super) fn lifetime(self, protocol: Protocol) -> u64 {
         match (self.class(), protocol) {
             (Class::Resting | Class::Free, _) => REST,

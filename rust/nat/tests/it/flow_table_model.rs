@@ -23,7 +23,7 @@ const FLAGS: [TcpFlags; 5] = [
 #[derive(Clone, Debug)]
 enum Step {
     Outbound(Inside, usize, usize),
-    /// Of one of the flows there are.
+    /// Of one of the flows there are or were.
     Again(prop::sample::Index, usize, usize),
     /// To one of the outside tuples in use.
     Reply(prop::sample::Index, usize),
@@ -87,21 +87,20 @@ fn step(unit: u64) -> impl Strategy<Value = Step> {
 
 fn run(pair: &mut Pair, steps: Vec<Step>) {
     let mut handles: Vec<(FlowId, Inside)> = Vec::new();
+    let mut seen: Vec<Inside> = Vec::new();
     for step in steps {
         match step {
             Step::Outbound(inside, of, flags) => {
+                seen.push(inside);
                 let flow = pair.outbound(inside, FLAGS[flags], real(of, inside.3));
                 handles.retain(|(_, held)| *held != inside);
                 handles.extend(flow.map(|flow| (flow, inside)));
             }
-            Step::Again(at, of, flags) => {
-                let flows: Vec<Inside> = pair.model.flows.keys().copied().collect();
-                if !flows.is_empty() {
-                    let inside = *at.get(&flows);
-                    let flow = pair.outbound(inside, FLAGS[flags], real(of, inside.3));
-                    handles.retain(|(_, held)| *held != inside);
-                    handles.extend(flow.map(|flow| (flow, inside)));
-                }
+            Step::Again(at, of, flags) if !seen.is_empty() => {
+                let inside = *at.get(&seen);
+                let flow = pair.outbound(inside, FLAGS[flags], real(of, inside.3));
+                handles.retain(|(_, held)| *held != inside);
+                handles.extend(flow.map(|flow| (flow, inside)));
             }
             Step::Reply(at, flags) => {
                 let tuples = pair.model.tuples();
@@ -120,7 +119,7 @@ fn run(pair: &mut Pair, steps: Vec<Step>) {
                 let (flow, inside) = handles.swap_remove(at.index(handles.len()));
                 pair.end(flow, inside);
             }
-            Step::Rebind(..) | Step::End(_) => {}
+            Step::Again(..) | Step::Rebind(..) | Step::End(_) => {}
             Step::EndProxy(peer, of) => {
                 let ended = pair.table.end_proxy(PeerIndex(peer), proxy(of), pair.now);
                 assert_eq!(ended, pair.model.end_proxy(peer, proxy(of), pair.now));
