@@ -135,7 +135,8 @@ class Client:
         try:
             self._port.send(command)
         except ValueError as error:
-            self._log.error(
+            # It may have stopped meanwhile, which is no fault.
+            self._log.warning(
                 "the core did not take a command",
                 event_name="core.refused",
                 command=command["type"],

@@ -112,7 +112,8 @@ class Gateway:
         try:
             self._port.send({**command, "result": result})
         except ValueError as error:
-            self._log.error(
+            # It may have stopped meanwhile, which is no fault.
+            self._log.warning(
                 "the core did not take a look-up's result",
                 event_name="core.refused",
                 name=event["name"],

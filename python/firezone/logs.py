@@ -33,7 +33,7 @@ __all__ = ["LogForm", "LogPipeline", "StdlibHandler", "console", "open_logs"]
 
 LogForm = Literal["auto", "human", "json"]
 
-_INTERNAL: Final = ("_record", "_from_structlog", "exc_info", "stack_info")
+_INTERNAL: Final = ("exc_info", "stack_info")
 
 
 class LogPipeline:
@@ -58,12 +58,13 @@ class LogPipeline:
         self._redaction = Redaction()
         self._writer = OrderedWriter(*sinks, window=window)
         self._on_close = on_close
+        # Bound once: a lazy proxy would be built anew for each event.
         self.logger: FilteringBoundLogger = structlog.wrap_logger(
             None,
             processors=[self._take],
-            # What is not written is dropped here, whatever the level is by then.
+            # The level that holds is asked in `_take`: it may change at any time.
             wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
-        )
+        ).bind()
 
     @property
     def level(self) -> str:
