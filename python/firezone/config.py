@@ -167,7 +167,8 @@ def _check_names(kind: type[EndpointSettings], given: Mapping[str, object], wher
     for name in given:
         if name not in kind.model_fields:
             message = f"{where}: {name} is no setting of the {_role(kind)}"
-            raise ConfigError(message, hint=_nearest(name, kind.model_fields))
+            hint = _nearest(name, kind.model_fields)
+            raise ConfigError(message, setting=name, origin=where, hint=hint)
 
 
 def _check_types(kind: type[EndpointSettings], content: Mapping[str, object], path: Path) -> None:
@@ -178,6 +179,8 @@ def _check_types(kind: type[EndpointSettings], content: Mapping[str, object], pa
             expected = _expected(kind.model_fields[name])
             raise ConfigError(
                 f"{path}: {name}: expected {expected}, found {_toml_name(value)}",
+                setting=name,
+                origin=str(path),
                 hint=kind.model_fields[name].description,
             )
 
@@ -186,7 +189,8 @@ def _check_mode(kind: type[EndpointSettings], content: Mapping[str, object], pat
     secret = [name for name in content if _is_secret(kind.model_fields[name])]
     if secret and stat.S_IMODE(path.stat().st_mode) & 0o077:
         message = f"{path}: others can read {secret[0]}"
-        raise ConfigError(message, hint=f"chmod 600 {path}")
+        hint = f"chmod 600 {path}"
+        raise ConfigError(message, setting=secret[0], origin=str(path), hint=hint)
 
 
 def _wrong(
@@ -200,7 +204,7 @@ def _wrong(
     where = {"flag": "the command line"}.get(origins[name], origins[name])
     reason = str(first["msg"]).removeprefix("Value error, ")
     message = f"{where}: {name}: expected {_expected(field)}, found {found} ({reason})"
-    return ConfigError(message, hint=field.description)
+    return ConfigError(message, setting=name, origin=where, hint=field.description)
 
 
 def _doubtful_variables(kind: type[EndpointSettings]) -> list[str]:

@@ -46,9 +46,28 @@ class FirezoneError(Exception):
 
 
 class ConfigError(FirezoneError):
-    """A setting, a file or the environment is wrong."""
+    """A setting, a file or the environment is wrong.
+
+    Args:
+        message: What happened.
+        setting: The name of the setting.
+        origin: What gives it: a file, a variable, the command line.
+        hint: The next thing to do.
+    """
 
     exit_code = 3
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        setting: str | None = None,
+        origin: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.setting = setting
+        self.origin = origin
 
 
 class AuthError(FirezoneError, PermissionError):

@@ -134,6 +134,7 @@ def test_a_wrong_setting_names_the_file_the_key_and_what_was_expected(
     assert text.startswith(f"{file}: {key}")
     assert expected in text
     assert hint in str(caught.value.hint)
+    assert (caught.value.setting, caught.value.origin) == (key, str(file))
 
 
 @pytest.mark.parametrize("content", [b"log_level = ", b"\xff\xfe", b"= 1", b"a = 1\na = 2"])
