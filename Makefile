@@ -79,7 +79,7 @@ lint: ## Check formatting, clippy, ruff, mypy, stubs, import direction, file siz
 	$(BIN)/ruff check --quiet python tests .ci
 	$(BIN)/mypy
 	cd $(CARGO_TARGET_DIR) && $(BIN)/python -m mypy.stubtest firezone._core
-	$(BIN)/lint-imports --config .importlinter
+	$(BIN)/lint-imports .importlinter
 	$(BIN)/python .ci/file_sizes.py
 
 .PHONY: fmt

@@ -149,11 +149,13 @@ def _settings(options: dict[str, Any]) -> DemoSettings:
 
 async def _run(settings: DemoSettings, *, keep: bool) -> dict[Policy, PolicyRun]:
     from firezone.lab.demo import run_demo  # noqa: PLC0415
+    from firezone.lab.observation import Observation  # noqa: PLC0415
 
     from .demo_view import LookAround, View  # noqa: PLC0415
 
-    with View(settings) as view:
-        return await run_demo(settings, view.logs, view, LookAround(view) if keep else None)
+    with Observation() as observation, View(settings) as view:
+        look = LookAround(view, observation.folder) if keep else None
+        return await run_demo(settings, observation, view, look)
 
 
 def _report(runs: dict[Policy, PolicyRun], *, as_json: bool) -> None:

@@ -12,12 +12,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from firezone.lab.event_logs import EventLogs
-
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
-    from firezone.lab.run import Logs, Run, Sample
+    from firezone.lab.run import Run, Sample
     from firezone.lab.settings import DemoSettings, Policy
     from firezone.lab.topology import Laboratory
     from firezone.lab.verdict import PolicyRun
@@ -39,7 +38,6 @@ class View:
         self._console = Console(stderr=True)
         self._rows: dict[Policy, tuple[str, ...]] = {}
         self._live: Live | None = None
-        self._logs = EventLogs()
 
     def __enter__(self) -> Self:
         """Begin to show."""
@@ -54,18 +52,8 @@ class View:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Leave the last state on the screen and close the log files."""
+        """Leave the last state on the screen."""
         self.freeze()
-        self._logs.close()
-
-    def logs(self, _policy: Policy) -> Logs:
-        """Return the loggers of both endpoints."""
-        return self._logs.loggers()
-
-    @property
-    def log_folder(self) -> str:
-        """Where the log files are."""
-        return str(self._logs.folder)
 
     def freeze(self) -> None:
         """Show nothing more."""
@@ -130,10 +118,12 @@ class LookAround:
 
     Args:
         view: Where it is said.
+        logs: The folder of the log files.
     """
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, logs: Path) -> None:
         self._view = view
+        self._logs = logs
 
     async def __call__(self, lab: Laboratory, _run: Run) -> None:
         """Return on Ctrl-C or SIGTERM."""
@@ -148,7 +138,8 @@ class LookAround:
             f"  {inside} curl http://app.site.example/whoami",
             f"  {inside} curl -o /dev/null http://app.site.example/file",
             f"  ip netns exec {lab.gateway.name} tcpdump -ni fz-gateway",
-            f"  firezone logs --path {shlex.quote(self._view.log_folder)} --follow",
+            "  firezone nat flows",
+            f"  firezone logs --path {shlex.quote(str(self._logs))} --follow",
         ):
             self._view.say(line)
         await ending.wait()

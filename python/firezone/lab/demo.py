@@ -6,13 +6,12 @@ import asyncio
 import signal
 from typing import TYPE_CHECKING, Final, Protocol
 
-from .run import Logs, Run, Sample
+from .run import Run, Sample
 from .site import Site
 from .topology import Laboratory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from .observation import Observation
     from .settings import DemoSettings, Policy
     from .verdict import PolicyRun
 
@@ -54,7 +53,7 @@ class KeepRunning(Protocol):
 
 async def run_demo(
     settings: DemoSettings,
-    logs: Callable[[Policy], Logs],
+    observation: Observation,
     observer: Observer,
     keep_running: KeepRunning | None = None,
 ) -> dict[Policy, PolicyRun]:
@@ -62,7 +61,7 @@ async def run_demo(
 
     Args:
         settings: What to run.
-        logs: Gives the loggers for a policy's endpoints.
+        observation: Log files and control sockets of the endpoints.
         observer: Told how it goes.
         keep_running: Called at the end with a laboratory that works, to look around in.
 
@@ -84,12 +83,12 @@ async def run_demo(
                 await asyncio.to_thread(site.prepare_download, _file_size(settings))
             for policy in settings.policies:
                 runs[policy] = await _run_policy(
-                    lab, site, settings, policy, logs=logs(policy), observer=observer
+                    lab, site, settings, policy, observation=observation, observer=observer
                 )
             if keep_running is not None:
                 await asyncio.to_thread(site.prepare_download, _SAMPLE_FILE)
                 policy = settings.policies[0]
-                run = Run(lab, site, settings, policy, logs=logs(policy))
+                run = Run(lab, site, settings, policy, observation=observation)
                 await _keep_running(run, lab, keep_running)
         finally:
             await lab.processes.stop_all()
@@ -102,7 +101,7 @@ async def _run_policy(
     settings: DemoSettings,
     policy: Policy,
     *,
-    logs: Logs,
+    observation: Observation,
     observer: Observer,
 ) -> PolicyRun:
     def show(sample: Sample) -> None:
@@ -111,7 +110,7 @@ async def _run_policy(
     attempt = 1
     while True:
         observer.began(policy, attempt)
-        run = Run(lab, site, settings, policy, logs=logs, on_sample=show)
+        run = Run(lab, site, settings, policy, observation=observation, on_sample=show)
         judged = await run.measure()
         if judged.evidence.kernel_drops == 0 or attempt == ATTEMPTS:
             observer.judged(judged)

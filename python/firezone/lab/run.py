@@ -18,25 +18,16 @@ from .verdict import Evidence, Figures, PolicyRun, judge
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from structlog.typing import FilteringBoundLogger
-
+    from .observation import Observation
     from .settings import DemoSettings, Policy
     from .site import Site
     from .topology import Laboratory
 
-__all__ = ["Logs", "Run", "Sample"]
+__all__ = ["Run", "Sample"]
 
 SAMPLE_EVERY: Final = 0.25
 TRICKLE: Final = 2.0
 """Queries per second while what was sent drains: a halted flow waits for the next query."""
-
-
-@dataclass(frozen=True)
-class Logs:
-    """Where the events of the two endpoints go."""
-
-    client: FilteringBoundLogger
-    gateway: FilteringBoundLogger
 
 
 @dataclass(frozen=True)
@@ -76,7 +67,7 @@ class Run:
         site: To or from which site.
         settings: Of the run.
         policy: Which policy the Client has.
-        logs: Where events go.
+        observation: Where events go, and how the endpoints are reached.
         on_sample: Called a few times a second.
     """
 
@@ -87,7 +78,7 @@ class Run:
         settings: DemoSettings,
         policy: Policy,
         *,
-        logs: Logs,
+        observation: Observation,
         on_sample: Callable[[Sample], None] = lambda _: None,
     ) -> None:
         self._lab, self._site, self._settings, self._policy = lab, site, settings, policy
@@ -96,9 +87,11 @@ class Run:
             lab,
             settings.link,
             halt=policy == "halt",
-            client_log=logs.client,
-            gateway_log=logs.gateway,
+            client_log=observation.client.logger,
+            gateway_log=observation.gateway.logger,
         )
+        self._observation = observation
+        self._controls = contextlib.AsyncExitStack()
         self._sentinel = ""
         self._captures = Captures(lab)
         self._prober = Prober(lab)
@@ -138,12 +131,14 @@ class Run:
         self._site.forget_uploads()
         self._lab.configure_tuns()
         self._sentinel = await self.endpoints.start()
+        await self._observation.serve(self.endpoints, self._controls)
         self._lab.app.use_nameserver(self._sentinel)
         await self._captures.start()
 
     async def stop(self) -> None:
         """End all that this run started, and the endpoints."""
         await self._prober.stop()
+        await self._controls.aclose()
         await self.endpoints.stop()
 
     async def _start_queries(self) -> Commanded:
