@@ -12,7 +12,7 @@ VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
 DEMO_VENV := $(CARGO_TARGET_DIR)/demo-venv
 STAGE := .ci/stage
-SYSTEM_PACKAGES := nginx-light dnsmasq-base bind9-dnsutils curl tcpdump jq iproute2 nftables unbound iperf3 tshark valgrind python3-venv build-essential
+SYSTEM_PACKAGES := iputils-ping nginx-light dnsmasq-base bind9-dnsutils curl tcpdump jq iproute2 nftables unbound iperf3 tshark valgrind python3-venv build-essential
 DEMO_PACKAGES := nginx-light dnsmasq-base curl tcpdump iproute2 python3-venv build-essential
 
 .PHONY: help

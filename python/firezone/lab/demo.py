@@ -87,7 +87,7 @@ async def run_demo(
                 )
             if keep_running is not None:
                 await asyncio.to_thread(site.prepare_download, _SAMPLE_FILE)
-                policy = settings.policies[0]
+                policy = settings.policies[0] if settings.policies else "keep"
                 run = Run(lab, site, settings, policy, observation=observation)
                 await _keep_running(run, lab, keep_running)
         finally:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .settings import LinkSettings
     from .topology import Laboratory
 
-__all__ = ["Endpoints"]
+__all__ = ["CLIENT_ID", "RESOURCE", "Endpoints"]
 
 CLIENT_ID: Final = "6f0d9a52-8d0e-4c6b-9b43-5f5d1f9a0c01"
 GATEWAY_ID: Final = "6f0d9a52-8d0e-4c6b-9b43-5f5d1f9a0c02"
@@ -157,6 +157,14 @@ class Endpoints:
         client.send({"type": "set_resource", "resource": RESOURCE})
         async with asyncio.timeout(_PATIENCE):
             return await self._sentinel
+
+    def tell_gateway(self, command: Mapping[str, object]) -> None:
+        """Give the Gateway one more command.
+
+        Raises:
+            ValueError: The core does not know it.
+        """
+        self._ports[1].send(command)
 
     async def counters(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return all counters of the Client and of the Gateway."""

@@ -1,0 +1,135 @@
+"""A Client and a Gateway on real TUN devices, asked by real programs: dig, curl, ping, tcpdump."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from firezone.lab.demo import run_demo
+from firezone.lab.endpoints import CLIENT_ID, RESOURCE
+from firezone.lab.observation import Observation
+from firezone.lab.settings import DemoSettings, LinkSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from firezone.lab.namespaces import Namespace
+    from firezone.lab.run import Run
+    from firezone.lab.topology import Laboratory
+
+NAME = "app.site.example"
+
+
+class Silent:
+    """Hears how a demo goes and says nothing."""
+
+    def began(self, policy: str, attempt: int) -> None: ...
+
+    def sampled(self, policy: str, sample: object) -> None: ...
+
+    def judged(self, run: object) -> None: ...
+
+
+def looked_at(
+    monkeypatch: pytest.MonkeyPatch, logs: Path, look: Callable[[Laboratory, Run], Any]
+) -> None:
+    """Run a demo without a transfer of note, then look at its running laboratory."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    monkeypatch.setenv("LOG_DIR", str(logs))
+    settings = DemoSettings(
+        policies=(),
+        seconds=1.0,
+        direction="up",
+        queries_per_second=10.0,
+        records="same",
+        link=LinkSettings(latency=0.001, bandwidth=200_000_000, control_loss=0.0, seed=1),
+        idle_queries=False,
+    )
+
+    async def go(lab: Laboratory, run: Run) -> None:
+        await look(lab, run)
+
+    async def main() -> None:
+        with Observation() as observation:
+            await run_demo(settings, observation, Silent(), go)
+
+    asyncio.run(main())
+
+
+async def inside(namespace: Namespace, *argv: str) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        *namespace.command(*argv), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    out, _ = await process.communicate()
+    return process.returncode or 0, out.decode()
+
+
+def test_dig_gets_proxies_over_udp_and_tcp_and_other_names_by_the_site(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def look(lab: Laboratory, _run: Run) -> None:
+        for transport in ("+notcp", "+tcp"):
+            dig = ("dig", "+short", "+tries=1", "+time=3", transport)
+            _, ipv4 = await inside(lab.app, *dig, NAME, "A")
+            _, ipv6 = await inside(lab.app, *dig, NAME, "AAAA")
+            assert len(ipv4.split()) == len(ipv6.split()) == 4
+            assert all(address.startswith("100.96.") for address in ipv4.split())
+            _, back = await inside(lab.app, *dig, "-x", ipv4.split()[0])
+            assert back.strip() == f"{NAME}."
+            _, https = await inside(lab.app, *dig, NAME, "HTTPS")
+            assert https == ""
+            _, canary = await inside(lab.app, "dig", transport, "use-application-dns.net")
+            assert "status: NXDOMAIN" in canary
+            _, foreign = await inside(lab.app, "dig", transport, "+time=3", "www.elsewhere.example")
+            assert "status: REFUSED" in foreign or "status: NXDOMAIN" in foreign, foreign
+
+    looked_at(monkeypatch, tmp_path, look)
+
+
+def test_curl_and_ping_reach_the_site_by_both_families(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def look(lab: Laboratory, _run: Run) -> None:
+        for family, prefix in (("-4", "10.77."), ("-6", "fd77::")):
+            code, real = await inside(
+                lab.app, "curl", family, "-s", "-m", "10", f"http://{NAME}/whoami"
+            )
+            assert (code, real.startswith(prefix)) == (0, True), real
+            code, out = await inside(lab.app, "ping", family, "-c", "2", "-W", "3", NAME)
+            assert code == 0, out
+
+    looked_at(monkeypatch, tmp_path, look)
+
+
+def test_r26_j_nothing_passes_after_a_revocation_in_mid_transfer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def look(lab: Laboratory, run: Run) -> None:
+        curl = asyncio.create_task(
+            inside(lab.app, "curl", "-s", "-m", "6", "-o", "/dev/null", f"http://{NAME}/file")
+        )
+        await asyncio.sleep(2)
+        _, before = await run.endpoints.counters()
+        assert before["to_clients"] > 100, "the transfer runs"
+
+        run.endpoints.tell_gateway(
+            {"type": "revoke", "client": CLIENT_ID, "resource": RESOURCE["id"]}
+        )
+        _, revoked = await run.endpoints.counters()
+        capture = ("tcpdump", "-c", "1", "-ni", "fz-gateway", "src", "host", "100.64.0.1")
+        heard, _ = await inside(lab.gateway, "timeout", "2", *capture)
+        assert heard == 124, "no packet of the Client reaches the site"
+        code, _ = await curl
+        assert code != 0
+        client, after = await run.endpoints.counters()
+        assert after["to_site"] == revoked["to_site"]
+        assert after["refused"]["prohibited"] + after["refused"]["not_allowed"] > 0
+        assert client["refused"]["prohibited"] == 0, "the Gateway says no, not the Client"
+
+    looked_at(monkeypatch, tmp_path, look)
