@@ -219,12 +219,12 @@ impl PacketBuffer {
     pub fn handle_timeout(&mut self, now: Instant) {
         for _ in 0..WORK_PER_TICK {
             let due = self.wheel.pop_due(&mut Linked(&mut self.queues), now);
-            let Some(index) = due else { return };
+            let Some((index, slot)) = due else { return };
             let queue = &mut self.queues[index];
             queue.is_filed = false;
             let Some(oldest) = queue.packets.front() else { continue };
             let deadline = self.store.slots[oldest].arrival + self.limits.max_age;
-            if deadline > now {
+            if deadline > slot {
                 self.file(index, deadline);
                 continue;
             }

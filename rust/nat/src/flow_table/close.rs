@@ -56,9 +56,9 @@ impl FlowTable {
     pub fn handle_timeout(&mut self, now: Instant) {
         for _ in 0..WORK_PER_TICK {
             let links = &mut self.records.chain(Chain::Wheel);
-            let Some(place) = self.wheel.pop_due(links, now) else { return };
+            let Some((place, slot)) = self.wheel.pop_due(links, now) else { return };
             let record = &self.records[place];
-            if !record.is_due(now) {
+            if !record.is_due(slot) {
                 self.file(place);
             } else if record.state.is_live() {
                 let ended = instant(record.deadline());

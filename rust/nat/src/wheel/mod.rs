@@ -4,7 +4,7 @@
 //! two links lie there, reached through [`Links`]. In: entries with a deadline, and the time. Out:
 //! entries whose slot has come, one per call, so that the caller bounds the work of a turn.
 //!
-//! The wheel is lazy: activity moves no entry. When one comes due, its user compares the true
+//! The wheel is lazy: activity moves no entry. When one's slot comes, its user compares the true
 //! deadline and, if that is later, files the entry again.
 
 mod bitmap;
@@ -98,16 +98,19 @@ impl Wheel {
         }
     }
 
-    /// Takes out one entry whose slot has come. O(1); to be called until `None` or until the work of
-    /// this turn is enough.
-    pub fn pop_due(&mut self, links: &mut impl Links, now: Instant) -> Option<u32> {
+    /// Takes out one entry whose slot has come, with the time of the slot. O(1); to be called until
+    /// `None` or until the work of this turn is enough.
+    ///
+    /// An entry whose true deadline is later than that time is to be filed again, even if it is due by
+    /// now: so entries end in the order of their deadlines also when the clock has leapt.
+    pub fn pop_due(&mut self, links: &mut impl Links, now: Instant) -> Option<(u32, Instant)> {
         let now = now.as_nanos() / self.tick;
         match self.next_tick() {
             Some(tick) if tick <= now => {
                 self.cursor = tick;
                 let entry = self.slots[self.slot(tick)];
                 self.remove(links, entry);
-                Some(entry)
+                Some((entry, self.time(tick)))
             }
             _ => {
                 self.cursor = self.cursor.max(now);
@@ -119,7 +122,11 @@ impl Wheel {
     /// When the next slot comes that has an entry. Never later than the earliest deadline rounded up
     /// to a tick.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.next_tick().map(|tick| Instant::from_nanos(tick.saturating_mul(self.tick)))
+        self.next_tick().map(|tick| self.time(tick))
+    }
+
+    fn time(&self, tick: u64) -> Instant {
+        Instant::from_nanos(tick.saturating_mul(self.tick))
     }
 
     fn slot(&self, tick: u64) -> usize {

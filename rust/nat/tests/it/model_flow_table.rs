@@ -61,8 +61,8 @@ struct Rest {
     outside: Outside,
     inside: Option<Inside>,
     began: Instant,
-    /// In which order timers fire that are due at once is nobody's business.
-    by_timer: bool,
+    /// In which order flows end that end at once is nobody's business.
+    in_any_order: bool,
     order: u64,
 }
 
@@ -77,7 +77,7 @@ pub(crate) enum Found {
 /// What port a new flow may get.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Port {
-    /// This one; more than one only where the timer decides.
+    /// This one; more than one only of rests that began at once.
     OneOf(Vec<u16>),
     AnyFree,
     Refused(NatError),
@@ -91,7 +91,7 @@ pub(crate) struct Model {
     rests: Vec<Rest>,
     pub(crate) closed: Vec<(Inside, CloseReason)>,
     steps: u64,
-    /// One rest of several that began at once was cut short, and only the timer knows which.
+    /// One rest of several that began at once was cut short, and nobody need know which.
     pub(crate) is_ambiguous: bool,
 }
 
@@ -124,6 +124,8 @@ impl Model {
                 (_, Some(end))
                     if end <= now && flow.is_none_or(|(deadline, _)| end <= deadline) =>
                 {
+                    let is_full = self.rests.len() >= self.cap.min(self.total);
+                    self.is_ambiguous |= is_full && flow.is_some_and(|(when, _)| when == end);
                     self.rests.retain(|rest| rest.began + REST > end);
                 }
                 (Some((deadline, inside)), _) if deadline <= now => {
@@ -220,8 +222,8 @@ impl Model {
         let rests = || self.rests.iter().filter(|rest| same(&rest.outside));
         if let Some(oldest) = rests().min_by_key(|rest| rest.order) {
             let as_old = |rest: &&Rest| {
-                let by_timer = rest.by_timer && oldest.by_timer;
-                rest.order == oldest.order || (by_timer && rest.began == oldest.began)
+                let in_any_order = rest.in_any_order && oldest.in_any_order;
+                rest.order == oldest.order || (in_any_order && rest.began == oldest.began)
             };
             return Port::OneOf(rests().filter(as_old).map(|rest| rest.outside.2).collect());
         }
@@ -287,22 +289,31 @@ impl Model {
             reason,
             CloseReason::Timeout | CloseReason::Displaced | CloseReason::Superseded
         );
-        let by_timer = reason == CloseReason::Timeout;
-        self.rest(Self::outside(&inside, &flow), remembered.then_some(inside), ended, by_timer);
+        let in_any_order = matches!(reason, CloseReason::Timeout | CloseReason::ProxyMoved);
+        self.rest(Self::outside(&inside, &flow), remembered.then_some(inside), ended, in_any_order);
     }
 
-    fn rest(&mut self, outside: Outside, inside: Option<Inside>, began: Instant, by_timer: bool) {
+    fn rest(
+        &mut self,
+        outside: Outside,
+        inside: Option<Inside>,
+        began: Instant,
+        in_any_order: bool,
+    ) {
         self.steps += 1;
-        self.rests.push(Rest { outside, inside, began, by_timer, order: self.steps });
+        self.rests.push(Rest { outside, inside, began, in_any_order, order: self.steps });
         let peer = outside.0;
         while self.rests.iter().filter(|rest| rest.outside.0 == peer).count() > self.cap
             || self.rests.len() > self.total
         {
             let of_peer = self.rests.iter().enumerate().filter(|(_, rest)| rest.outside.0 == peer);
             let (at, oldest) = of_peer.min_by_key(|(_, rest)| rest.order).expect("it has some");
-            let as_old = |rest: &&Rest| rest.outside.0 == peer && rest.began == oldest.began;
-            let others = self.rests.iter().filter(as_old);
-            self.is_ambiguous |= others.filter(|rest| rest.by_timer || oldest.by_timer).count() > 1;
+            // Which is oldest, or whose came last, depends on an order that nobody promises.
+            let at_once = |then: Instant| {
+                let those = || self.rests.iter().filter(|rest| rest.began == then);
+                those().count() > 1 && those().any(|rest| rest.in_any_order)
+            };
+            self.is_ambiguous |= at_once(oldest.began) || at_once(began);
             self.rests.remove(at);
         }
     }

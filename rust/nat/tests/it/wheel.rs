@@ -40,12 +40,12 @@ fn r31_entries_come_at_their_tick_and_not_before() {
     wheel.insert(&mut links, 1, at(3000));
     wheel.insert(&mut links, 2, at(0));
     assert_eq!(wheel.poll_timeout(), Some(at(0)));
-    assert_eq!(wheel.pop_due(&mut links, at(0)), Some(2));
+    assert_eq!(wheel.pop_due(&mut links, at(0)), Some((2, at(0))));
     assert_eq!(wheel.pop_due(&mut links, at(1999)), None);
     assert_eq!(wheel.poll_timeout(), Some(at(2000)));
-    assert_eq!(wheel.pop_due(&mut links, at(2000)), Some(0));
+    assert_eq!(wheel.pop_due(&mut links, at(2900)), Some((0, at(2000))));
     assert_eq!(wheel.pop_due(&mut links, at(2999)), None);
-    assert_eq!(wheel.pop_due(&mut links, at(3000)), Some(1));
+    assert_eq!(wheel.pop_due(&mut links, at(3000)), Some((1, at(3000))));
     assert_eq!((wheel.pop_due(&mut links, at(90_000)), wheel.poll_timeout()), (None, None));
 }
 
@@ -55,7 +55,8 @@ fn r31_one_entry_per_call_bounds_the_work() {
     for entry in 0..1000 {
         wheel.insert(&mut links, entry, at(1000));
     }
-    let mut due: Vec<u32> = std::iter::from_fn(|| wheel.pop_due(&mut links, at(1000))).collect();
+    let due = std::iter::from_fn(|| wheel.pop_due(&mut links, at(1000)));
+    let mut due: Vec<u32> = due.map(|(entry, _)| entry).collect();
     due.sort_unstable();
     assert_eq!(due, (0..1000).collect::<Vec<_>>());
 }
@@ -69,7 +70,7 @@ fn r31_beyond_the_wheel_an_entry_comes_early_and_is_filed_again() {
     let mut now = Instant::ZERO;
     while now < deadline {
         now = wheel.poll_timeout().unwrap();
-        assert_eq!(wheel.pop_due(&mut links, now), Some(0));
+        assert_eq!(wheel.pop_due(&mut links, now), Some((0, now)));
         visits += 1;
         if now < deadline {
             wheel.insert(&mut links, 0, deadline);
@@ -125,9 +126,9 @@ proptest! {
                 Step::Insert(..) | Step::Remove(_) => {}
                 Step::Wait(time) => now += time,
             }
-            while let Some(entry) = wheel.pop_due(&mut links, at(now)) {
+            while let Some((entry, slot)) = wheel.pop_due(&mut links, at(now)) {
                 let deadline = model[&entry];
-                prop_assert!(deadline <= now, "{entry} of {deadline} at {now}");
+                prop_assert!(at(deadline) <= slot && slot <= at(now), "{entry} of {deadline} at {now}");
                 model.remove(&entry);
             }
             prop_assert!(model.values().all(|deadline| deadline.next_multiple_of(10) > now));
