@@ -6,7 +6,10 @@
 
 mod access;
 mod bad_input;
+#[path = "../direct/mod.rs"]
+mod direct;
 mod dns_service;
+mod endpoints;
 mod errors;
 mod holding;
 mod promise;

@@ -1,0 +1,243 @@
+//! A Client and a Gateway without a link between: what one writes into its send buffer the other
+//! opens. Both are made as the program makes them, and nothing is copied or kept for a packet but
+//! into memory that is there already; so allocations of the path can be counted.
+
+// Each binary uses its part.
+#![allow(dead_code)]
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use dns::{IpStack, ResourceId};
+use domain::base::iana::Rtype;
+use packet::{Instant, MAX_PACKET, SendBuffer, Train, TrainSink, build};
+use simulation::pair::{CLIENT, CLIENT_IPV4, CLIENT_IPV6, GATEWAY, GATEWAY_IPV4, GATEWAY_IPV6};
+use simulation::scenario::query;
+use tunnel::messages::{
+    ClientCommand, ClientEvent, ClientPeer, Command, Endpoint as PeerEndpoint, Event,
+    GatewayCommand, GatewayEvent, GatewayPeer, LookupFamily, LookupResult, ProxyRecord, Resource,
+    Target,
+};
+use tunnel::{
+    Client, ClientConfig, Endpoint, Gateway, GatewayConfig, Io, SEND_BUFFER_BYTES, SEND_BUFFER_RUNS,
+};
+
+pub(crate) const RESOURCE: ResourceId = ResourceId(3);
+pub(crate) const NAME: &str = "app.site.example";
+pub(crate) const REAL: [u8; 4] = [10, 77, 0, 11];
+pub(crate) const CLIENT_ADDRESS: [u8; 4] = CLIENT_IPV4.octets();
+const SENTINEL: [u8; 4] = [100, 100, 111, 1];
+
+/// What an endpoint handed to its host: how many trains, how many packets, and the first bytes of
+/// each payload as far as there is room.
+pub(crate) struct Host {
+    pub(crate) trains: u64,
+    pub(crate) packets: u64,
+    pub(crate) first_bytes: Vec<u8>,
+    pub(crate) last: Box<[u8; MAX_PACKET]>,
+}
+
+impl Host {
+    pub(crate) fn new() -> Self {
+        let last = Box::new([0; MAX_PACKET]);
+        Self { trains: 0, packets: 0, first_bytes: Vec::with_capacity(64), last }
+    }
+}
+
+impl TrainSink for Host {
+    fn accept(&mut self, train: &Train<'_>) {
+        self.trains += 1;
+        self.packets += train.segments() as u64;
+        for i in 0..train.segments() {
+            train.write_segment(i, &mut self.last[..]);
+            let byte = train.payload(i).first().copied().unwrap_or_default();
+            if self.first_bytes.len() < self.first_bytes.capacity() {
+                self.first_bytes.push(byte);
+            }
+        }
+    }
+}
+
+/// The two ends.
+pub(crate) struct Direct {
+    pub(crate) client: Client,
+    pub(crate) gateway: Gateway,
+    pub(crate) client_host: Host,
+    pub(crate) gateway_host: Host,
+    pub(crate) now: Instant,
+    /// Whether look-ups are answered, and announcements with them.
+    pub(crate) answers: bool,
+    up: SendBuffer,
+    down: SendBuffer,
+    wire: Vec<u8>,
+    proxies: Option<ProxyRecord>,
+    open: Vec<(u64, LookupFamily)>,
+}
+
+impl Direct {
+    /// Both ends, joined, with access to `*.site.example`.
+    pub(crate) fn new() -> Self {
+        Self::with_send_buffer(SEND_BUFFER_BYTES, SEND_BUFFER_RUNS)
+    }
+
+    /// The same with a send buffer of another size at the Client.
+    pub(crate) fn with_send_buffer(bytes: usize, runs: usize) -> Self {
+        let now = Instant::ZERO + Duration::from_secs(1);
+        let mut client = ClientConfig::new(CLIENT_IPV4, CLIENT_IPV6, 1, 1);
+        client.refresh_floor = Duration::ZERO;
+        let mut direct = Self {
+            client: Client::new(client, now),
+            gateway: Gateway::new(GatewayConfig::new(GATEWAY_IPV4, GATEWAY_IPV6, 1)),
+            client_host: Host::new(),
+            gateway_host: Host::new(),
+            now,
+            answers: true,
+            up: SendBuffer::new(bytes, runs),
+            down: SendBuffer::new(SEND_BUFFER_BYTES, SEND_BUFFER_RUNS),
+            wire: vec![0; 65_536],
+            proxies: None,
+            open: Vec::new(),
+        };
+        direct.introduce();
+        direct
+    }
+
+    fn introduce(&mut self) {
+        let endpoint = |host, local_index, remote_index| PeerEndpoint {
+            address: SocketAddr::from(([192, 0, 2, host], 52_625)),
+            local_index,
+            remote_index,
+            ready_after: 0.0,
+        };
+        let (ipv4, ipv6, id) = (CLIENT_IPV4, CLIENT_IPV6, CLIENT);
+        let client = ClientPeer { id, ipv4, ipv6, endpoint: endpoint(0, 0x201, 0x101) };
+        let (ipv4, ipv6, id) = (GATEWAY_IPV4, GATEWAY_IPV6, GATEWAY);
+        let gateway = GatewayPeer { id, ipv4, ipv6, endpoint: endpoint(1, 0x101, 0x201) };
+        let target = Target::Dns { address: "*.site.example".into(), ip_stack: IpStack::Dual };
+        let resource = Resource { id: RESOURCE, name: String::new(), target, filters: Vec::new() };
+        self.command(Command::Gateway(GatewayCommand::AddClient { client }));
+        self.command(Command::Gateway(GatewayCommand::Authorize {
+            client: CLIENT,
+            resource: resource.clone(),
+            expires_in: None,
+        }));
+        self.command(Command::Client(ClientCommand::SetResource { resource }));
+        let resource = RESOURCE;
+        self.command(Command::Client(ClientCommand::Authorize { resource, gateway }));
+    }
+
+    pub(crate) fn command(&mut self, command: Command) {
+        let mut up = Io { send: &mut self.up, host: &mut self.client_host };
+        let mut down = Io { send: &mut self.down, host: &mut self.gateway_host };
+        let given = match command {
+            Command::Client(_) => self.client.handle_command(command, self.now, &mut up),
+            Command::Gateway(_) => self.gateway.handle_command(command, self.now, &mut down),
+        };
+        given.expect("a command for this role");
+        self.settle();
+    }
+
+    /// The name's proxies; asks for it.
+    pub(crate) fn query(&mut self) -> ProxyRecord {
+        let mut packet = [0; MAX_PACKET];
+        let (from, to) = ((CLIENT_ADDRESS, 40_000).into(), (SENTINEL, 53).into());
+        let question = query(NAME, Rtype::A, 7);
+        let len = build::udp(from, to, &question, &mut packet).expect("it fits");
+        self.client_sends(Train::single(&mut packet[..len]).expect("valid"));
+        self.settle();
+        self.proxies.clone().expect("the name was given proxies")
+    }
+
+    /// The Client's host sends; what follows from it is carried to where it goes.
+    pub(crate) fn client_sends(&mut self, train: Train<'_>) {
+        let mut io = Io { send: &mut self.up, host: &mut self.client_host };
+        self.client.handle_tun(train, self.now, &mut io);
+        self.carry();
+    }
+
+    /// The site sends.
+    pub(crate) fn site_sends(&mut self, train: Train<'_>) {
+        let mut io = Io { send: &mut self.down, host: &mut self.gateway_host };
+        self.gateway.handle_tun(train, self.now, &mut io);
+        self.carry();
+    }
+
+    /// Lets the Client's timers act once.
+    pub(crate) fn wake_client(&mut self) {
+        let mut io = Io { send: &mut self.up, host: &mut self.client_host };
+        self.client.handle_timeout(self.now, &mut io);
+        self.carry();
+    }
+
+    /// Datagrams arrive.
+    fn carry(&mut self) {
+        let Self { client, gateway, client_host, gateway_host, up, down, wire, now, .. } = self;
+        while !up.is_empty() || !down.is_empty() {
+            for (run, bytes) in up.iter() {
+                let wire = &mut wire[..bytes.len()];
+                wire.copy_from_slice(bytes);
+                let mut io = Io { send: &mut *down, host: &mut *gateway_host };
+                gateway.handle_network(run.remote, wire, run.datagram_size, *now, &mut io);
+            }
+            up.clear();
+            for (run, bytes) in down.iter() {
+                let wire = &mut wire[..bytes.len()];
+                wire.copy_from_slice(bytes);
+                let mut io = Io { send: &mut *up, host: &mut *client_host };
+                client.handle_network(run.remote, wire, run.datagram_size, *now, &mut io);
+            }
+            down.clear();
+        }
+    }
+
+    /// Carries, and answers what both ends ask of their orchestration.
+    pub(crate) fn settle(&mut self) {
+        loop {
+            self.carry();
+            while let Some(event) = self.client.poll_event() {
+                if let Event::Client(ClientEvent::ProxiesAssigned { record }) = event {
+                    self.proxies = Some(record);
+                }
+            }
+            while let Some(event) = self.gateway.poll_event() {
+                if let Event::Gateway(GatewayEvent::ResolveDomain { lookup, family, .. }) = event {
+                    self.open.push((lookup, family));
+                }
+            }
+            if !self.answers || self.open.is_empty() {
+                return;
+            }
+            for (lookup, family) in std::mem::take(&mut self.open) {
+                self.resolve(lookup, family);
+            }
+        }
+    }
+
+    fn resolve(&mut self, lookup: u64, family: LookupFamily) {
+        let result = match family {
+            LookupFamily::Ipv4 => LookupResult::Addresses(vec![(IpAddr::from(REAL), 1)]),
+            LookupFamily::Ipv6 => LookupResult::NoData,
+        };
+        let command = GatewayCommand::DomainResolved { lookup, family, result };
+        let mut io = Io { send: &mut self.down, host: &mut self.gateway_host };
+        let given = self.gateway.handle_command(Command::Gateway(command), self.now, &mut io);
+        given.expect("a Gateway's command");
+    }
+}
+
+/// Datagrams of one flow behind one another, and where each lies.
+pub(crate) fn datagrams(
+    from: (IpAddr, u16),
+    to: (IpAddr, u16),
+    count: usize,
+) -> (Vec<u8>, Vec<(u32, u32)>) {
+    let (mut bytes, mut ranges) = (Vec::new(), Vec::new());
+    for i in 0..count {
+        let mut packet = [0; MAX_PACKET];
+        let payload = [i as u8; 64];
+        let len = build::udp(from.into(), to.into(), &payload, &mut packet).expect("it fits");
+        ranges.push((bytes.len() as u32, len as u32));
+        bytes.extend_from_slice(&packet[..len]);
+    }
+    (bytes, ranges)
+}
