@@ -75,16 +75,8 @@ fn a_train_too_large_for_one_send_goes_as_several() {
     let mut super_packet = vec![0; 65_000];
     let source = SocketAddr::from(([100, 64, 0, 1], 1));
     let destination = SocketAddr::from(([100, 96, 0, 1], 443));
-    let header = build::tcp(
-        source,
-        destination,
-        1,
-        1,
-        packet::TcpFlags::ACK,
-        500,
-        &[],
-        &mut super_packet,
-    );
+    let header =
+        build::tcp(source, destination, 1, 1, packet::TcpFlags::ACK, 500, &[], &mut super_packet);
     assert_eq!(header, Some(40));
     let total = 40 + 1240 * 52;
     super_packet.truncate(total);
