@@ -18,9 +18,12 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTS = Path(__file__).parent
@@ -104,45 +107,62 @@ def apply(fault: Fault, tree: Path, *, reverse: bool = False) -> str | None:
     return None if done.returncode == 0 else done.stderr.strip()
 
 
-def test(tree: Path, crates: Iterable[str], *filters: str) -> tuple[tuple[str, ...], str]:
-    """Run the tests whose names hold one of the filters; return what failed, and what cargo said."""
+def cargo_test(crates: Iterable[str], *arguments: str) -> list[str]:
+    """Make the command that builds and runs the tests of crates."""
     packages = [argument for crate in crates for argument in ("-p", crate)]
     command = ["cargo", "test", "--locked", "--profile", "ci", "--no-fail-fast", "--tests"]
-    with subprocess.Popen(
-        [*command, *packages, "--", *filters],
+    return [*command, *packages, *arguments]
+
+
+def build(tree: Path, crates: Iterable[str]) -> str | None:
+    """Build the tests of crates; return what went wrong."""
+    done = subprocess.run(
+        cargo_test(crates, "--no-run"),
         cwd=tree,
-        env={**os.environ, **ENVIRONMENT},
+        env=os.environ | ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return None if done.returncode == 0 else done.stderr
+
+
+def test(tree: Path, crates: Iterable[str], *filters: str) -> tuple[str, ...]:
+    """Run the tests whose names hold a filter; return those that failed."""
+    with subprocess.Popen(
+        cargo_test(crates, "--", *filters),
+        cwd=tree,
+        env=os.environ | ENVIRONMENT,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
     ) as running:
         try:
-            output, errors = running.communicate(timeout=TIMEOUT)
+            output, _ = running.communicate(timeout=TIMEOUT)
         except subprocess.TimeoutExpired:
             # A test that never ends is a test that fails.
             os.killpg(running.pid, signal.SIGKILL)
-            return ("a test that never ended",), ""
-    return tuple(dict.fromkeys(FAILED_TEST.findall(output))), errors
+            return ("a test that never ended",)
+    return tuple(dict.fromkeys(FAILED_TEST.findall(output)))
 
 
 def run(fault: Fault, tree: Path) -> Outcome:
     """Run the rule's tests over the faulty tree."""
-    failed, errors = test(tree, fault.crates, f"{fault.rule.lower()}_")
-    if not failed and ("error: could not compile" in errors or "error[E" in errors):
+    if build(tree, fault.crates):
         return Outcome(fault, (), "does not compile")
-    return Outcome(fault, failed)
+    return Outcome(fault, test(tree, fault.crates, f"{fault.rule.lower()}_"))
 
 
 def sound(tree: Path, faults: list[Fault]) -> bool:
     """Without a fault all rules' tests pass; else a failure would prove nothing."""
     crates = sorted({crate for fault in faults for crate in fault.crates})
     rules = sorted({f"{fault.rule.lower()}_" for fault in faults})
-    failed, errors = test(tree, crates, *rules)
-    if failed or "error" in errors:
-        print("without any fault:", ", ".join(failed) or errors, file=sys.stderr)
-        return False
-    return True
+    errors = build(tree, crates)
+    failed = () if errors else test(tree, crates, *rules)
+    if errors or failed:
+        print("without any fault:", errors or ", ".join(failed), file=sys.stderr)
+    return not errors and not failed
 
 
 def plant(fault: Fault, tree: Path) -> Outcome:

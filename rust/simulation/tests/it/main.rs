@@ -12,6 +12,7 @@ mod dns_service;
 mod endpoints;
 mod errors;
 mod holding;
+mod matrix;
 mod promise;
 mod restart;
 mod rig;

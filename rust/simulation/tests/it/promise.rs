@@ -16,13 +16,15 @@ const LOSSY: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_secs(3);
 
 /// Runs a scenario and its comparison and holds them against the promise.
-fn kept(scenario: &Scenario, changes: bool) -> Outcome {
+pub(crate) fn kept(scenario: &Scenario, changes: bool) -> Outcome {
     let outcome = scenario.run();
     let idle = scenario.idle().run();
     let seconds = scenario.storm.as_secs();
     let what = format!("{:?}, seed {}", scenario.records, scenario.seed);
 
-    let enough = if scenario.control.loss > 0.0 { 10 } else { 10 * seconds };
+    // Over a round trip of more than 40 ms, or with lost control packets, ten in the run.
+    let slow = scenario.control.loss > 0.0 || scenario.latency > Duration::from_millis(20);
+    let enough = if slow { 10 } else { 10 * seconds };
     assert!(outcome.recreations >= enough, "{what}: {} re-creations", outcome.recreations);
     let quick = scenario.control.loss == 0.0;
     if quick && !matches!(scenario.records, Records::Timeout | Records::Late) {
