@@ -43,8 +43,8 @@ def assert_kept(ended: Any, *, judges_new_connections: bool) -> None:
 def test_keep_touches_no_packet_whatever_the_records_do(
     demo: Callable[..., Any], records: str, direction: str
 ) -> None:
-    # A short way and many queries, so that handshakes are many even on a busy machine and where each
-    # waits 50 ms for a look-up that never ends.
+    # A short way and many queries, so that handshakes are many even on a busy machine and where
+    # each waits 50 ms for a look-up that never ends.
     options = ("--policy", "keep", "--seconds", "4", "--latency", "1ms", "--json")
     options += ("--queries-per-second", "500")
 
