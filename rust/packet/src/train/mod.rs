@@ -8,7 +8,7 @@ mod write;
 use std::ops::Range;
 
 use crate::parse::parse_up_to;
-use crate::wire::Ipv6Header;
+use crate::wire::{Ipv6Header, field};
 use crate::{MAX_PACKET, Malformed, Rewrite, Summary, TcpFlags, Transport};
 
 /// Longest super-packet: what the length field of IPv6 can tell, and the header in front.
@@ -103,6 +103,7 @@ impl<'a> Train<'a> {
         if taken > 1 {
             train.packets = &packets[..taken];
             train.segments = taken;
+            train.take_last_flags();
         }
         Ok((train, taken))
     }
@@ -113,7 +114,19 @@ impl<'a> Train<'a> {
         Self { buffer, first, packets: &[], summary, checksum, segment_size, segments: 1 }
     }
 
-    /// What is decided on; kept current by [`Self::rewrite`].
+    /// A run is closed by what its last packet says: the summary has the flags of all.
+    fn take_last_flags(&mut self) {
+        let Some(&last) = self.packets.last() else { return };
+        let last = &self.buffer[run::range(last)];
+        let at = usize::from(self.summary.transport_offset) + field::TCP_FLAGS;
+        if let (Transport::Tcp { flags, .. }, Some(own)) =
+            (&mut self.summary.transport, last.get(at))
+        {
+            *flags = *flags | TcpFlags(*own);
+        }
+    }
+
+    /// What is decided on, with the TCP flags of all packets; kept current by [`Self::rewrite`].
     pub fn summary(&self) -> &Summary {
         &self.summary
     }

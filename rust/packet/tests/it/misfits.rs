@@ -148,3 +148,22 @@ fn resets_are_those_of_rfc_9293() {
     assert_eq!(reset(both, 0), None);
     assert_eq!(build::reset(&[0x45; 30], &mut [0; 100]), None);
 }
+
+#[test]
+fn r30_the_summary_of_a_run_has_the_flags_of_all_its_packets() {
+    let (from, to) = ("10.0.0.1:1000".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
+    let mut buffer = vec![0; 1000];
+    let fin = TcpFlags::ACK | TcpFlags::FIN;
+    let first = build::tcp(from, to, 1, 5, TcpFlags::ACK, 100, &[1; 100], &mut buffer).unwrap();
+    let second = build::tcp(from, to, 101, 5, fin, 100, &[2; 50], &mut buffer[first..]).unwrap();
+    let packets = [(0, first as u32), (first as u32, second as u32)];
+
+    let (train, taken) = Train::run(&mut buffer, &packets).unwrap();
+
+    assert_eq!(taken, 2);
+    let Transport::Tcp { flags, sequence, .. } = train.summary().transport else { panic!("TCP") };
+    assert_eq!((flags, sequence), (fin, 1));
+    let mut segment = [0; 200];
+    train.write_segment(0, &mut segment);
+    assert_eq!(TcpFlags(segment[33]), TcpFlags::ACK, "each packet keeps its own");
+}
