@@ -33,6 +33,7 @@ fn the_promise_holds_over_the_whole_matrix() {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "read by `make promise`")]
 fn run(records: Records, latency: u64, loss: u32, seed: u64) {
     // A handshake with lost packets takes up to 15.5 s (R03); what is confirmed or abandoned later
     // is to happen in every run.
