@@ -88,6 +88,35 @@ fmt: ## Format Rust and Python
 	$(BIN)/ruff format python tests .ci
 	$(BIN)/ruff check --fix-only --quiet python tests .ci
 
+.PHONY: promise
+promise: setup ## Hold the promise over its full matrix, in virtual and real time; writes docs/results/promise.md
+	$(BIN)/python tests/promise/run.py --firezone $(BIN)/firezone $(ARGS)
+
+.PHONY: faults
+faults: ## Plant one fault after the other and see a test of its rule fail; writes docs/results/faults.md
+	python3 tests/faults/run.py $(ARGS)
+
+# Paths of benchmark programs come from cargo: their names carry a hash.
+BENCH_BINARY = $$(cargo bench --locked -p $(1) --bench $(2) --no-run --message-format json | jq -rs 'map(select(.executable != null and .target.name == "$(2)"))[-1].executable')
+
+.PHONY: bench
+bench: setup ## Compare with the usual shapes, count instructions; prints ratios, writes docs/results/bench.md
+	mkdir -p $(CARGO_TARGET_DIR)/bench
+	binary=$(call BENCH_BINARY,nat,ratios) && $$binary --bench > $(CARGO_TARGET_DIR)/bench/ratios.jsonl
+	binary=$(call BENCH_BINARY,simulation,path) && $(BIN)/python benches/instructions.py $$binary
+	$(BIN)/pytest benches/python -q -p no:cacheprovider --benchmark-disable-gc --benchmark-warmup=on --benchmark-min-rounds=30 --benchmark-max-time=0.5 --benchmark-columns=min,median,iqr,ops --benchmark-json=$(CARGO_TARGET_DIR)/bench/python.json
+	$(BIN)/python benches/ratios.py $(CARGO_TARGET_DIR)/bench/ratios.jsonl $(CARGO_TARGET_DIR)/bench/python.json
+
+.PHONY: instructions
+instructions: setup ## Record instructions per packet in benches/instructions.toml
+	binary=$(call BENCH_BINARY,simulation,path) && $(BIN)/python benches/instructions.py $$binary --record
+
+.PHONY: audit
+audit: ## Check licences, bans and sources of dependencies, and that each is used (installs the tools)
+	cargo install --locked --quiet --root $(CARGO_TARGET_DIR)/tools cargo-deny cargo-machete
+	$(CARGO_TARGET_DIR)/tools/bin/cargo-deny --locked check licenses bans sources
+	$(CARGO_TARGET_DIR)/tools/bin/cargo-machete rust
+
 .PHONY: rules
 rules: ## Print rule -> tests; fails on a rule of the current scope without a test
 	$(BIN)/python .ci/rules.py

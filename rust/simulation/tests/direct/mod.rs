@@ -169,6 +169,64 @@ impl Direct {
         self.carry();
     }
 
+    /// The Client's part of the way out, again and again; what it sends goes nowhere.
+    pub(crate) fn only_client_sends(&mut self, packet: &[u8], count: usize) {
+        let mut bytes = packet.to_vec();
+        for _ in 0..count {
+            bytes.copy_from_slice(packet);
+            let train = Train::single(&mut bytes).expect("valid");
+            let mut io = Io { send: &mut self.up, host: &mut self.client_host };
+            self.client.handle_tun(train, self.now, &mut io);
+            self.up.clear();
+        }
+    }
+
+    /// The Gateway's part of the way back.
+    pub(crate) fn only_site_sends(&mut self, packet: &[u8], count: usize) {
+        let mut bytes = packet.to_vec();
+        for _ in 0..count {
+            bytes.copy_from_slice(packet);
+            let train = Train::single(&mut bytes).expect("valid");
+            let mut io = Io { send: &mut self.down, host: &mut self.gateway_host };
+            self.gateway.handle_tun(train, self.now, &mut io);
+            self.down.clear();
+        }
+    }
+
+    /// The Gateway's part of the way out.
+    pub(crate) fn only_gateway_receives(&mut self, packet: &[u8], count: usize) {
+        let mut bytes = packet.to_vec();
+        let train = Train::single(&mut bytes).expect("valid");
+        let mut io = Io { send: &mut self.up, host: &mut self.client_host };
+        self.client.handle_tun(train, self.now, &mut io);
+        let (run, sealed) = self.up.iter().next().expect("it was sealed");
+        let (from, mut wire) = (run.remote, vec![0; sealed.len()]);
+        for _ in 0..count {
+            wire.copy_from_slice(sealed);
+            let (size, mut io) =
+                (wire.len(), Io { send: &mut self.down, host: &mut self.gateway_host });
+            self.gateway.handle_network(from, &mut wire, size, self.now, &mut io);
+        }
+        self.up.clear();
+    }
+
+    /// The Client's part of the way back.
+    pub(crate) fn only_client_receives(&mut self, packet: &[u8], count: usize) {
+        let mut bytes = packet.to_vec();
+        let train = Train::single(&mut bytes).expect("valid");
+        let mut io = Io { send: &mut self.down, host: &mut self.gateway_host };
+        self.gateway.handle_tun(train, self.now, &mut io);
+        let (run, sealed) = self.down.iter().next().expect("it was sealed");
+        let (from, mut wire) = (run.remote, vec![0; sealed.len()]);
+        for _ in 0..count {
+            wire.copy_from_slice(sealed);
+            let (size, mut io) =
+                (wire.len(), Io { send: &mut self.up, host: &mut self.client_host });
+            self.client.handle_network(from, &mut wire, size, self.now, &mut io);
+        }
+        self.down.clear();
+    }
+
     /// Datagrams arrive.
     fn carry(&mut self) {
         let Self { client, gateway, client_host, gateway_host, up, down, wire, now, .. } = self;
