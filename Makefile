@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 DEMO_VENV := $(CARGO_TARGET_DIR)/demo-venv
 STAGE := .ci/stage
 SYSTEM_PACKAGES := iputils-ping nginx-light dnsmasq-base bind9-dnsutils curl tcpdump jq iproute2 nftables unbound iperf3 tshark valgrind python3-venv build-essential
-DEMO_PACKAGES := nginx-light dnsmasq-base curl tcpdump iproute2 python3-venv build-essential
+DEMO_PACKAGES := nftables nginx-light dnsmasq-base curl tcpdump iproute2 python3-venv build-essential
 
 .PHONY: help
 help: ## List the targets
