@@ -1,9 +1,10 @@
 //! The data-plane thread: the one caller of the endpoints' verbs outside tests.
 //!
-//! Each turn reads the clock once, then takes what is due: timers, datagrams, packets of the TUN
+//! Each turn reads the clock once (and once more if it goes to sleep), then takes what is due: timers, datagrams, packets of the TUN
 //! devices, commands, DNS answers. After each input the endpoint is drained as the contract of the
 //! `tunnel` crate says. Then the thread sleeps until something comes or falls due.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
@@ -54,8 +55,8 @@ pub struct EventLoop {
     read: Vec<u8>,
     commands: Receiver<(usize, Command)>,
     events: SyncSender<LoopEvent>,
-    /// An event that found the queue full.
-    held_event: Option<LoopEvent>,
+    /// Events that found the queue full.
+    held_events: VecDeque<LoopEvent>,
     sleeper: Sleeper,
     orchestration: Waker,
     stop: Arc<AtomicBool>,
@@ -88,7 +89,7 @@ impl EventLoop {
             read: vec![0; READ_BUFFER],
             commands: commanded,
             events,
-            held_event: None,
+            held_events: VecDeque::new(),
             sleeper,
             orchestration,
             stop: Arc::clone(&stop),
@@ -180,7 +181,7 @@ impl EventLoop {
     fn tun_lost(&mut self, station: usize, error: &io::Error) {
         if !std::mem::replace(&mut self.tun_failed[station], true) {
             let event = LoopEvent::TunFailed { station, error: error.to_string() };
-            self.held_event = self.held_event.take().or(Some(event));
+            self.held_events.push_back(event);
         }
     }
 
@@ -238,14 +239,14 @@ impl EventLoop {
         for station in 0..self.stations.len() {
             loop {
                 let endpoint = &mut self.stations[station].endpoint;
-                let next = self.held_event.take();
+                let next = self.held_events.pop_front();
                 let next =
                     next.or_else(|| endpoint.poll_event().map(|e| LoopEvent::Endpoint(station, e)));
                 let Some(event) = next else { break };
                 match self.events.try_send(event) {
                     Ok(()) => woken = true,
                     Err(TrySendError::Full(event)) => {
-                        self.held_event = Some(event);
+                        self.held_events.push_front(event);
                         break;
                     }
                     Err(TrySendError::Disconnected(_)) => break,
@@ -273,13 +274,12 @@ impl EventLoop {
         let endpoints = self.stations.iter().filter_map(|s| s.endpoint.poll_timeout(now));
         let due = endpoints.map(|(at, _)| at).chain(self.wire.poll_timeout()).min();
         let wait = due.map_or(LONGEST_SLEEP, |at| at.saturating_duration_since(now));
-        let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(3);
-        fds.push(readable(self.sleeper.as_fd()));
-        for (station, failed) in self.stations.iter().zip(self.tun_failed) {
-            if !failed {
-                fds.push(readable(station.tun.as_fd()));
-            }
-        }
+        let sleeper = self.sleeper.as_fd();
+        // A device that failed would wake the thread for ever; its place is taken by the sleeper.
+        let tun = |station: usize| {
+            if self.tun_failed[station] { sleeper } else { self.stations[station].tun.as_fd() }
+        };
+        let mut fds = [sleeper, tun(0), tun(1)].map(readable);
         let wait = TimeSpec::from_duration(wait.min(LONGEST_SLEEP));
         // An interrupted wait is a short one.
         let _ = ppoll(&mut fds, Some(wait), None);

@@ -49,9 +49,11 @@ impl Waker {
 impl Sleeper {
     /// Takes the wake-up; call it before looking at what one was woken for.
     pub fn clear(&mut self) {
-        self.pending.store(false, Ordering::Release);
         let mut bytes = [0; 64];
         while matches!(self.socket.read(&mut bytes), Ok(n) if n == bytes.len()) {}
+        // In this order: a wake-up between the two is seen by whoever looks now, one after them
+        // writes a byte. The other way round a byte could be taken whose flag stays raised.
+        self.pending.store(false, Ordering::Release);
     }
 
     /// The descriptor to wait on.

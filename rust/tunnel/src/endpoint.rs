@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use packet::{Instant, SendBuffer, Train, TrainSink};
+use connection::{BACK, FRONT};
+use packet::{Instant, MAX_PACKET, SendBuffer, Train, TrainSink};
 
 use crate::messages::{Command, Event};
 
@@ -124,6 +125,11 @@ pub trait Endpoint: Send {
 
     /// The next event for orchestration.
     fn poll_event(&mut self) -> Option<Event>;
+}
+
+/// Whether one more control packet fits; what does not waits where it is, and `poll_timeout` says so.
+pub(crate) fn has_room(io: &Io<'_>) -> bool {
+    io.send.room() >= FRONT + MAX_PACKET + BACK
 }
 
 /// The earlier of two timers.

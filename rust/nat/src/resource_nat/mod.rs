@@ -173,6 +173,11 @@ impl ResourceNat {
         Families { ipv4: offered[0], ipv6: offered[1] }
     }
 
+    /// Whether a message may wait to be sent.
+    pub fn has_transmit(&self) -> bool {
+        !self.transmits.is_empty()
+    }
+
     /// The next message to a Gateway.
     pub fn poll_transmit(&mut self) -> Option<(GatewayId, AssignedIps)> {
         let run = (self.policy == RefreshPolicy::Keep).then_some(self.config.run);

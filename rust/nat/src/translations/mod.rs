@@ -133,6 +133,11 @@ impl Translations {
         Some((due, reason))
     }
 
+    /// Whether a status waits to be sent.
+    pub fn has_transmit(&self) -> bool {
+        !self.transmits.is_empty()
+    }
+
     /// The next status to a Client.
     pub fn poll_transmit(&mut self) -> Option<(ClientId, DomainStatus)> {
         self.transmits.pop_front()

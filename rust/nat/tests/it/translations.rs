@@ -200,6 +200,10 @@ fn r17_a_message_that_is_not_valid_changes_nothing_and_is_answered_inactive() {
             message.proxy_ips.push("fd00:2021:1111:8000:100:100:111:3".parse().unwrap())
         }),
         with(&|message| message.proxy_ips = [proxies(0), proxies(1), proxies(2)].concat()),
+        // One more than R17 allows.
+        with(&|message| {
+            message.proxy_ips = [proxies(0), proxies(1), vec![proxies(2)[0]]].concat();
+        }),
     ];
     let mut site = standing(Config::default());
     let before = (site.real(CLIENT, "100.96.0.1"), *site.core.counters());

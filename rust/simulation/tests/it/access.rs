@@ -205,3 +205,17 @@ fn r39_flows_are_recorded_with_who_used_what() {
     assert_eq!((closed.proxy, closed.real.to_string()), (proxy, "10.77.0.11".to_owned()));
     assert_eq!((closed.sent_packets, closed.received_packets), (3, 1));
 }
+
+#[test]
+fn r39_the_flows_of_a_client_that_goes_away_are_recorded() {
+    let (mut rig, _) = flowing();
+
+    rig.pair.command_gateway(GatewayCommand::RemoveClient { client: simulation::pair::CLIENT });
+    rig.settle();
+
+    let closed = rig.gateway_events.iter().filter_map(|(_, event)| match event {
+        GatewayEvent::FlowClosed { flow, reason } => Some((flow.name.as_deref(), reason.as_str())),
+        _ => None,
+    });
+    assert_eq!(closed.collect::<Vec<_>>(), [(Some(NAME), "peer_removed")]);
+}

@@ -251,3 +251,20 @@ fn r41_halt_holds_in_a_ring_that_overwrites_where_keep_passes() {
         assert_eq!(rig.client_counters()["buffer"]["overwritten"], overwritten);
     }
 }
+
+#[test]
+fn r42_a_session_that_comes_up_announces_every_name_however_many_there_are() {
+    let mut config = PairConfig::new(1);
+    config.ready_after = 1.0;
+    let mut rig = Rig::without_access(config);
+    rig.pair.authorize(&dns_resource(RESOURCE, "*.site.example", Vec::new()), None);
+    for i in 0..300 {
+        rig.query(&format!("host{i}.site.example"), Rtype::A);
+    }
+    rig.advance(999);
+    assert_eq!(rig.gateway_counters()["translations"]["announcements"], 0);
+
+    rig.advance(1000);
+
+    assert_eq!(rig.gateway_counters()["translations"]["announcements"], 300);
+}

@@ -232,3 +232,33 @@ fn a_gateway_that_goes_away_takes_its_resources_along_until_another_serves_them(
     assert_eq!(several.handed(gateways[1]).len(), 1, "and goes to the other, once");
     assert_eq!(several.world.now(), Instant::ZERO + std::time::Duration::from_secs(3));
 }
+
+#[test]
+fn an_address_that_moved_to_another_client_stays_that_clients() {
+    let mut several = Several::new();
+    let gateway = several.add_gateway(0, [10, 77, 0, 11]);
+    let clients = [several.add_client(1), several.add_client(2)];
+    let resource = dns_resource(ResourceId(3), "*.site.example", Vec::new());
+    for client in clients {
+        several.connect(client, gateway, &resource);
+    }
+    // The first Client had the second one's address before it; then it goes away.
+    let id = ClientId(99);
+    let (ipv4, ipv6) = tunnel(clients[1]);
+    let mut peer = several.world.client_peer(gateway, clients[1], id, (ipv4, ipv6), 0.0);
+    peer.endpoint.local_index = 0x00ff_ff01;
+    several.gateway(gateway, GatewayCommand::AddClient { client: peer });
+    let again = several.world.client_peer(gateway, clients[1], ClientId(2), (ipv4, ipv6), 0.0);
+    several.gateway(gateway, GatewayCommand::AddClient { client: again });
+    several.gateway(gateway, GatewayCommand::RemoveClient { client: id });
+
+    let proxy = several.proxy(clients[1], "app.site.example");
+    several.send(clients[1], udp((address_of(clients[1]), 5000), (proxy, 80), b"x"));
+    several.advance(1000);
+    let (source, real) = addresses(&several.handed(gateway)[0]);
+    several.handed(clients[1]);
+    several.send(gateway, udp((real, 80), (source, 5000), b"back"));
+    several.advance(2000);
+
+    assert_eq!(several.handed(clients[1]).len(), 1);
+}

@@ -9,7 +9,7 @@ use packet::{Class, Instant, MAX_PACKET, Train};
 
 use super::Client;
 use super::routes::{GatewaySlot, ResourceSlot};
-use crate::endpoint::Io;
+use crate::endpoint::{Io, has_room};
 use crate::messages::{ClientEvent, NatEvent, Target};
 use crate::p2p::{self, EventType};
 use crate::refuse::Refusal;
@@ -18,14 +18,16 @@ impl Client {
     /// Lets events of connections and of the NAT take effect, and sends what the NAT has to say.
     pub(super) fn announce_all(&mut self, now: Instant, io: &mut Io<'_>) {
         while let Some(ConnectionEvent::Ready(peer)) = self.connections.poll_event() {
-            let gateway = self.routes.gateway_of_peer(peer).map(|(_, gateway)| gateway.id);
+            let gateway = self.routes.gateway_of_peer(peer).map(|(_, gateway)| gateway.id());
             if let Some(gateway) = gateway {
                 self.nat.connection_made(gateway, true, now);
             }
             self.connection_ready(peer, now, io);
         }
         self.apply_nat_events(now, io);
-        while let Some((gateway, message)) = self.nat.poll_transmit() {
+        while has_room(io)
+            && let Some((gateway, message)) = self.nat.poll_transmit()
+        {
             self.announce(gateway, &message, now, io);
         }
         while let Some(name) = self.stub.poll_recycled() {
@@ -80,11 +82,17 @@ impl Client {
             Event::Refreshed { key, .. } => self.record_nat(NatEvent::Refreshed, key),
             Event::Stale { key } => self.record_nat(NatEvent::Stale, key),
             Event::Refused { key, .. } => self.record_nat(NatEvent::Refused, key),
-            Event::AccessLost { key } => {
-                if let Some(slot) = self.routes.slot(key.resource) {
-                    self.routes.deauthorize(slot);
-                }
-            }
+            Event::AccessLost { key } => self.access_lost(key),
+        }
+    }
+
+    /// A Gateway does not authorise a resource any more; one that serves it no longer has no say.
+    fn access_lost(&mut self, key: EntryKey) {
+        let Some(slot) = self.routes.slot(key.resource) else { return };
+        let gateway = self.routes.gateway_slot(key.gateway);
+        let serving = self.routes.get(slot).and_then(|entry| entry.gateway);
+        if serving == gateway {
+            self.routes.deauthorize(slot);
         }
     }
 
@@ -109,7 +117,7 @@ impl Client {
         name: NameId,
     ) -> Option<EntryKey> {
         let resource = self.routes.get(resource)?.resource.id;
-        let gateway = self.routes.gateway(gateway)?.id;
+        let gateway = self.routes.gateway(gateway)?.id();
         Some(EntryKey { gateway, name, resource })
     }
 

@@ -40,11 +40,7 @@ impl Client {
 
     /// A changed target or filter acts as remove and add; a changed name in place.
     fn set_resource(&mut self, resource: Resource, now: Instant, io: &mut Io<'_>) {
-        if let Some(slot) = self.routes.slot(resource.id)
-            && let Some(entry) = self.routes.get(slot)
-            && entry.resource.target == resource.target
-            && entry.resource.filters == resource.filters
-        {
+        if self.routes.rename(&resource) {
             return;
         }
         self.remove_resource(resource.id, now, io);
@@ -77,21 +73,42 @@ impl Client {
         io: &mut Io<'_>,
     ) {
         let Some(slot) = self.routes.slot(resource) else { return };
-        let gateway = match self.routes.gateway_slot(peer.id) {
-            Some(gateway) => gateway,
-            None => {
-                let session = session(&peer.endpoint, now);
-                let local = ReceiverIndex::from_wire(peer.endpoint.local_index);
-                let index = self.connections.insert(session, local, peer.endpoint.address);
-                let Some(index) = index else { return };
-                let GatewayPeer { id, ipv4, ipv6, .. } = *peer;
-                self.routes.insert_gateway(GatewayEntry { id, ipv4, ipv6, peer: index })
-            }
-        };
+        let Some(gateway) = self.meet_gateway(peer, now, io) else { return };
         self.routes.authorize(slot, gateway);
         for key in self.waiting.keys_of(slot) {
             self.advance(key, now, io);
         }
+    }
+
+    /// The place of a Gateway: a new one is connected, one that is reached otherwise by now anew.
+    fn meet_gateway(
+        &mut self,
+        peer: &GatewayPeer,
+        now: Instant,
+        io: &mut Io<'_>,
+    ) -> Option<GatewaySlot> {
+        let known = self.routes.gateway_slot(peer.id);
+        let former = known.and_then(|slot| self.routes.gateway(slot)).map(|g| (g.peer, &g.known));
+        let former = match former {
+            Some((_, same)) if same == peer => return known,
+            former => former.map(|(index, _)| index),
+        };
+        if let Some(index) = former {
+            self.connections.remove(index);
+        }
+        let session = session(&peer.endpoint, now);
+        let local = ReceiverIndex::from_wire(peer.endpoint.local_index);
+        let Some(index) = self.connections.insert(session, local, peer.endpoint.address) else {
+            self.remove_gateway(peer.id, now, io);
+            return None;
+        };
+        let entry = GatewayEntry { known: peer.clone(), peer: index };
+        let slot = self.routes.set_gateway(entry);
+        if let Some(former) = former {
+            self.nat.connection_made(peer.id, true, now);
+            self.connection_ready(former, now, io);
+        }
+        Some(slot)
     }
 
     fn authorization_failed(
@@ -106,6 +123,7 @@ impl Client {
             AuthorizationFailure::Offline => Refusal::SetUpRefused,
             AuthorizationFailure::Forbidden | AuthorizationFailure::NotFound => Refusal::Prohibited,
         };
+        self.routes.refused(slot, now);
         for key in self.waiting.keys_of(slot) {
             self.give_up(key, refusal, now, io);
         }

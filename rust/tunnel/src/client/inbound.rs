@@ -60,7 +60,7 @@ impl Client {
 
     fn may_speak(&mut self, peer: PeerIndex, summary: &Summary, now: Instant) -> bool {
         let Some((slot, gateway)) = self.routes.gateway_of_peer(peer) else { return false };
-        if summary.source == gateway.ipv4 || summary.source == gateway.ipv6 {
+        if gateway.owns(summary.source) {
             return true;
         }
         if let Some(name) = self.stub.pool().name_of(summary.source) {
@@ -84,7 +84,7 @@ impl Client {
     }
 
     fn receive_status(&mut self, peer: PeerIndex, status: &DomainStatus, now: Instant) {
-        let gateway = self.routes.gateway_of_peer(peer).map(|(_, gateway)| gateway.id);
+        let gateway = self.routes.gateway_of_peer(peer).map(|(_, gateway)| gateway.id());
         let name = ::dns::Name::parse(&status.domain).ok();
         let name = name.and_then(|name| self.stub.names().find(&name));
         match gateway.zip(name) {
@@ -94,7 +94,7 @@ impl Client {
     }
 
     fn receive_goodbye(&mut self, peer: PeerIndex, now: Instant, io: &mut Io<'_>) {
-        let gateway = self.routes.gateway_of_peer(peer).map(|(_, gateway)| gateway.id);
+        let gateway = self.routes.gateway_of_peer(peer).map(|(_, gateway)| gateway.id());
         if let Some(gateway) = gateway {
             self.remove_gateway(gateway, now, io);
         }

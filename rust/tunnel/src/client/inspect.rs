@@ -96,7 +96,7 @@ impl Client {
             "name": domain.as_str(),
             "resource": entry.resource.id,
             "resource_name": entry.resource.name,
-            "gateway": gateway.map(|gateway| gateway.id),
+            "gateway": gateway.map(|gateway| gateway.id()),
             "ipv4": state(Family::Ipv4),
             "ipv6": state(Family::Ipv6),
             "proxies": proxies.ipv4.iter().map(ToString::to_string)

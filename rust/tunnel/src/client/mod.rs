@@ -210,7 +210,8 @@ impl Endpoint for Client {
     }
 
     fn poll_timeout(&self, now: Instant) -> Option<(Instant, Reason)> {
-        let drain = self.waiting.wants_drain().then_some((now, Reason::Drain));
+        let more = self.waiting.wants_drain() || self.nat.has_transmit();
+        let drain = more.then_some((now, Reason::Drain));
         let timers = [
             self.connections.poll_timeout().map(|at| (at, Reason::Connection)),
             self.nat.poll_timeout().map(|(at, _)| (at, Reason::Nat)),

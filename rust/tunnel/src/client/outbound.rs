@@ -120,7 +120,7 @@ impl Client {
         now: Instant,
     ) -> Result<Verdict, Refusal> {
         let resource = self.routes.get(key.resource).ok_or(Refusal::UnknownResource)?.resource.id;
-        let id = self.routes.gateway(gateway).ok_or(Refusal::NoPeer)?.id;
+        let id = self.routes.gateway(gateway).ok_or(Refusal::NoPeer)?.id();
         let verdict = self.nat.decide(id, resource, name, key.family, now);
         if verdict != Verdict::Unknown {
             return Ok(verdict);

@@ -1,7 +1,7 @@
 //! What leads where: resources, the Gateways that serve them, and requests for those that none serves.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ::dns::{Match, NameId, Prefix, ResourceId, Stub};
@@ -14,7 +14,7 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use crate::filter::FilterSet;
-use crate::messages::{Resource, Target};
+use crate::messages::{GatewayPeer, Resource, Target};
 use crate::refuse::Refusal;
 
 /// A request for authorisation is repeated after this (R42), doubling …
@@ -53,10 +53,19 @@ struct Request {
 }
 
 pub(super) struct GatewayEntry {
-    pub(super) id: GatewayId,
-    pub(super) ipv4: Ipv4Addr,
-    pub(super) ipv6: Ipv6Addr,
+    /// As orchestration told of it.
+    pub(super) known: GatewayPeer,
     pub(super) peer: PeerIndex,
+}
+
+impl GatewayEntry {
+    pub(super) fn id(&self) -> GatewayId {
+        self.known.id
+    }
+
+    pub(super) fn owns(&self, address: IpAddr) -> bool {
+        address == self.known.ipv4 || address == self.known.ipv6
+    }
 }
 
 /// Resources that cover a name, most specific first; computed once and again after a change.
@@ -142,12 +151,32 @@ impl Routes {
         Some((slot, self.gateway(slot)?))
     }
 
-    pub(super) fn insert_gateway(&mut self, entry: GatewayEntry) -> GatewaySlot {
-        let (id, peer) = (entry.id, entry.peer);
-        let slot = GatewaySlot(self.gateways.insert(entry) as u32);
+    /// Adds a Gateway, or replaces what is known of it.
+    pub(super) fn set_gateway(&mut self, entry: GatewayEntry) -> GatewaySlot {
+        let (id, peer) = (entry.id(), entry.peer);
+        let slot = match self.gateway_slot(id) {
+            Some(slot) => {
+                let former = std::mem::replace(&mut self.gateways[slot.0 as usize], entry);
+                self.gateway_by_peer.remove(&former.peer.0);
+                slot
+            }
+            None => GatewaySlot(self.gateways.insert(entry) as u32),
+        };
         self.gateway_by_id.insert(id, slot);
         self.gateway_by_peer.insert(peer.0, slot);
         slot
+    }
+
+    /// Takes over the name of a resource that is otherwise as it was; tells whether it is.
+    pub(super) fn rename(&mut self, resource: &Resource) -> bool {
+        let Some(slot) = self.slot(resource.id) else { return false };
+        let Some(entry) = self.resources.get_mut(slot.0 as usize) else { return false };
+        let known = &mut entry.resource;
+        let same = known.target == resource.target && known.filters == resource.filters;
+        if same {
+            known.name.clone_from(&resource.name);
+        }
+        same
     }
 
     /// Takes a Gateway out; its resources are served by none.
@@ -288,11 +317,22 @@ impl Routes {
                 request.pause = (request.pause * 2).min(LAST_REPEAT);
                 request.repeat_at = now + request.pause;
                 self.waiting_requests.insert((request.repeat_at, slot));
-                self.requests.push_back(slot);
+                if !self.requests.contains(&slot) {
+                    self.requests.push_back(slot);
+                }
             } else {
                 entry.request = None;
             }
         }
+    }
+
+    /// A request was answered with no: the next is asked for no sooner than the first repetition.
+    pub(super) fn refused(&mut self, slot: ResourceSlot, now: Instant) {
+        self.settle_request(slot);
+        let Some(entry) = self.resources.get_mut(slot.0 as usize) else { return };
+        let repeat_at = now + FIRST_REPEAT;
+        entry.request = Some(Request { repeat_at, pause: FIRST_REPEAT });
+        self.waiting_requests.insert((repeat_at, slot));
     }
 
     /// When a request is repeated next.

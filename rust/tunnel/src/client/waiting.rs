@@ -98,7 +98,6 @@ impl Waiting {
 
     /// Puts a key back to its first stage.
     pub(super) fn await_authorization(&mut self, key: WaitKey) {
-        self.draining.retain(|draining| *draining != key);
         self.set_stage(key, Stage::Authorization);
     }
 
@@ -116,6 +115,8 @@ impl Waiting {
         }
         if stage == Stage::Room && waiter.stage != Stage::Room {
             self.draining.push_back(key);
+        } else if stage != Stage::Room && waiter.stage == Stage::Room {
+            self.draining.retain(|draining| *draining != key);
         }
         waiter.stage = stage;
     }
@@ -180,7 +181,7 @@ impl Client {
             return Some(Stage::Authorization);
         };
         let gateway = self.routes.gateway(slot)?;
-        let (peer, gateway_id) = (gateway.peer, gateway.id);
+        let (peer, gateway_id) = (gateway.peer, gateway.id());
         if let Some(name) = key.name {
             let mut verdict = self.nat.decide(gateway_id, id, name, key.family, now);
             if verdict == Verdict::Unknown {

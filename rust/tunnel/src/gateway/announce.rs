@@ -6,7 +6,7 @@ use packet::{Class, Instant, MAX_PACKET, Train};
 
 use super::Gateway;
 use super::clients::{AccessView, ClientSlot};
-use crate::endpoint::Io;
+use crate::endpoint::{Io, has_room};
 use crate::messages::{GatewayEvent, LookupFamily, NatEvent};
 use crate::p2p::{self, EventType};
 
@@ -20,7 +20,7 @@ impl Gateway {
                 Ok(message) => self.receive_announcement(id, &message, now),
                 Err(_) => self.counters.control_ignored += 1,
             },
-            Some((EventType::Goodbye, _)) => self.remove_client(id),
+            Some((EventType::Goodbye, _)) => self.remove_client(id, now),
             Some((EventType::DomainStatus, _)) | None => self.counters.control_ignored += 1,
         }
     }
@@ -35,7 +35,9 @@ impl Gateway {
         while let Some(event) = self.translations.poll_event() {
             self.apply_translation_event(event, now, io);
         }
-        while let Some((client, status)) = self.translations.poll_transmit() {
+        while has_room(io)
+            && let Some((client, status)) = self.translations.poll_transmit()
+        {
             if let Some(client) = self.clients.slot(client) {
                 self.announce(client, &status, now, io);
             }

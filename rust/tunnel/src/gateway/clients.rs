@@ -87,14 +87,12 @@ impl Clients {
         });
         self.by_id.insert(id, slot);
         let entry = self.entries.get_mut(slot.0 as usize)?;
-        for address in [IpAddr::V4(entry.ipv4), IpAddr::V6(entry.ipv6)] {
-            self.by_address.remove(&address);
-        }
+        let former_addresses = [IpAddr::V4(entry.ipv4), IpAddr::V6(entry.ipv6)];
         let former_peer = entry.peer;
         (entry.ipv4, entry.ipv6, entry.peer) = (ipv4, ipv6, peer);
+        self.forget(slot, former_addresses, former_peer);
         self.by_address.insert(ipv4.into(), slot);
         self.by_address.insert(ipv6.into(), slot);
-        self.by_peer.remove(&former_peer.0);
         self.by_peer.insert(peer.0, slot);
         former.map(|_| former_peer)
     }
@@ -102,12 +100,21 @@ impl Clients {
     pub(super) fn remove(&mut self, id: ClientId) -> Option<(ClientSlot, ClientEntry)> {
         let slot = self.by_id.remove(&id)?;
         let entry = self.entries.try_remove(slot.0 as usize)?;
-        for address in [IpAddr::V4(entry.ipv4), IpAddr::V6(entry.ipv6)] {
-            self.by_address.remove(&address);
-        }
-        self.by_peer.remove(&entry.peer.0);
+        self.forget(slot, [entry.ipv4.into(), entry.ipv6.into()], entry.peer);
         self.expiries.retain(|(_, owner, _)| *owner != slot);
         Some((slot, entry))
+    }
+
+    /// Takes a Client out of the indexes, where an address or a connection is not another's by now.
+    fn forget(&mut self, slot: ClientSlot, addresses: [IpAddr; 2], peer: PeerIndex) {
+        for address in addresses {
+            if self.by_address.get(&address) == Some(&slot) {
+                self.by_address.remove(&address);
+            }
+        }
+        if self.by_peer.get(&peer.0) == Some(&slot) {
+            self.by_peer.remove(&peer.0);
+        }
     }
 
     pub(super) fn next_expiry(&self) -> Option<Instant> {

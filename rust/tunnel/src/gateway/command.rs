@@ -18,7 +18,7 @@ impl Gateway {
     pub(super) fn apply(&mut self, command: GatewayCommand, now: Instant, io: &mut Io<'_>) {
         match command {
             GatewayCommand::AddClient { client } => self.add_client(&client, now),
-            GatewayCommand::RemoveClient { client } => self.remove_client(client),
+            GatewayCommand::RemoveClient { client } => self.remove_client(client, now),
             GatewayCommand::Authorize { client, resource, expires_in } => {
                 self.authorize(client, resource, expires_in, now);
             }
@@ -42,17 +42,23 @@ impl Gateway {
         }
         let local = ReceiverIndex::from_wire(endpoint.local_index);
         let session = session(endpoint, now);
-        if let Some(peer) = self.connections.insert(session, local, endpoint.address) {
-            self.clients.insert(id, ipv4, ipv6, peer);
+        match self.connections.insert(session, local, endpoint.address) {
+            Some(peer) => {
+                self.clients.insert(id, ipv4, ipv6, peer);
+            }
+            // The index is another's: what is left of this Client must not use a peer that is gone.
+            None => self.remove_client(id, now),
         }
     }
 
-    pub(super) fn remove_client(&mut self, id: ClientId) {
-        self.translations.remove_client(id);
+    pub(super) fn remove_client(&mut self, id: ClientId, now: Instant) {
         if let Some(slot) = self.clients.slot(id) {
             self.flows.end_peer(slot.flow_peer());
+            // Its records name the Client, so they are written while there is one.
+            self.record_flows(now);
             self.forget_waiting(slot);
         }
+        self.translations.remove_client(id);
         if let Some((_, entry)) = self.clients.remove(id) {
             self.connections.remove(entry.peer);
         }

@@ -220,7 +220,8 @@ impl Endpoint for Gateway {
         self.settle(now, io);
     }
 
-    fn poll_timeout(&self, _now: Instant) -> Option<(Instant, Reason)> {
+    fn poll_timeout(&self, now: Instant) -> Option<(Instant, Reason)> {
+        let drain = self.translations.has_transmit().then_some((now, Reason::Drain));
         let timers = [
             self.connections.poll_timeout().map(|at| (at, Reason::Connection)),
             self.translations.poll_timeout().map(|(at, _)| (at, Reason::Translation)),
@@ -228,7 +229,7 @@ impl Endpoint for Gateway {
             self.waiting.poll_timeout().map(|at| (at, Reason::Buffer)),
             self.clients.next_expiry().map(|at| (at, Reason::Access)),
         ];
-        timers.into_iter().fold(None, soonest)
+        timers.into_iter().fold(drain, soonest)
     }
 
     fn poll_dns(&mut self) -> Option<DnsTransmit> {
