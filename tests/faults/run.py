@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import json
 import os
 import re
 import signal
@@ -30,6 +31,7 @@ FAULTS = Path(__file__).parent
 RESULTS = ROOT / "docs" / "results" / "faults.md"
 BUILD = ROOT / "target" / "faults"
 TREE = BUILD / "tree"
+OUTCOMES = BUILD / "outcomes.json"
 HEADER = re.compile(r"fault: (?P<fault>.+)\ncrates: (?P<crates>.+)\n")
 FAILED_TEST = re.compile(r"^test (\S+) \.\.\. FAILED$", re.MULTILINE)
 TIMEOUT = 300
@@ -175,6 +177,19 @@ def plant(fault: Fault, tree: Path) -> Outcome:
         apply(fault, tree, reverse=True)
 
 
+def remember(outcomes: list[Outcome]) -> dict[str, Outcome]:
+    """Keep what was found, so that a run of single faults renews their rows alone."""
+    known = json.loads(OUTCOMES.read_text()) if OUTCOMES.exists() else {}
+    known |= {o.fault.path.name: [o.caught_by, o.error] for o in outcomes}
+    OUTCOMES.write_text(json.dumps(known, indent=1))
+    faults = [read(path) for path in sorted(FAULTS.glob("R*.patch"))]
+    return {
+        fault.path.name: Outcome(fault, tuple(known[fault.path.name][0]), known[fault.path.name][1])
+        for fault in faults
+        if fault.path.name in known
+    }
+
+
 def report(outcomes: list[Outcome]) -> str:
     """Write the table."""
     day = dt.datetime.now(dt.UTC).date()
@@ -182,7 +197,7 @@ def report(outcomes: list[Outcome]) -> str:
         "# Planted faults",
         "",
         f"Written by `make faults` on {day}. One fault at a time; caught means that a test of its",
-        "rule failed.",
+        "rule failed, all of which pass without it.",
         "",
         "| rule | fault | caught by |",
         "|---|---|---|",
@@ -214,8 +229,8 @@ def main() -> int:
         outcomes.append(outcome)
         caught = f"caught by {len(outcome.caught_by)}" if outcome.caught_by else "NOT CAUGHT"
         print(f"{fault.path.stem:40} {outcome.error or caught}", flush=True)
-    if not names:
-        RESULTS.write_text(report(outcomes))
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(report(list(remember(outcomes).values())))
     return int(any(not outcome.caught_by for outcome in outcomes))
 
 

@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import random
+import signal
 import subprocess
 import sys
 from collections import defaultdict
@@ -26,6 +27,8 @@ RECORDS = (
     "servfail", "refused", "nxdomain", "timeout", "late",
 )  # fmt: skip
 LOSSY = ("--latency", "50ms", "--control-loss", "30%", "--queries-per-second", "1000")
+PATIENCE = 120
+"""Seconds that a run may take beside its transfer."""
 COLUMNS = ("lost", "duplicated", "reordered", "misdirected", "resets", "recreations_completed")
 
 
@@ -55,15 +58,21 @@ def real(firezone: str, records: str, direction: str, seconds: int, *more: str) 
     """Run the demo once; return its options and its verdict."""
     options = ["--records", records, "--direction", direction, "--seconds", str(seconds), *more]
     command = [firezone, "demo", "--policy", "keep", "--json", *options]
-    try:
-        done = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=seconds + 120
-        )
-        verdict = json.loads(done.stdout)
-    except subprocess.TimeoutExpired:
-        verdict = {"verdict": "no end"}
-    except json.JSONDecodeError:
-        verdict = {"verdict": f"exit code {done.returncode}: {done.stderr.strip()[-200:]}"}
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        try:
+            output, errors = running.communicate(timeout=seconds + PATIENCE)
+        except subprocess.TimeoutExpired:
+            # As Ctrl-C: it takes away what it has built.
+            running.send_signal(signal.SIGINT)
+            output, errors = running.communicate()
+            verdict = {"verdict": "no end"}
+        else:
+            try:
+                verdict = json.loads(output)
+            except json.JSONDecodeError:
+                verdict = {"verdict": f"exit code {running.returncode}: {errors.strip()[-200:]}"}
     row = {"options": " ".join(options), "verdict": verdict["verdict"]}
     row |= verdict.get("policies", {}).get("keep", {})
     say(f"{row['options']:70} {row['verdict']}")

@@ -232,6 +232,16 @@ fn r25_what_once_was_translated_is_never_inactive_again() {
 }
 
 #[test]
+fn r25_a_message_that_is_rejected_is_answered_too() {
+    let mut site = Site::new(Config::default());
+    let mut message = assigned("app.example.net", 0, 4, 7);
+    message.proxy_ips.clear();
+    site.announce(CLIENT, &message);
+    assert_eq!(site.sent.len(), 1);
+    assert_eq!((site.last().id, site.last().status), (Some(4), Status::Inactive));
+}
+
+#[test]
 fn r25_upstream_messages_are_answered_without_ids() {
     let mut site = Site::new(Config::default());
     site.announce(CLIENT, &plain("app.example.net", 0));

@@ -22,8 +22,8 @@ pub(crate) fn kept(scenario: &Scenario, changes: bool) -> Outcome {
     let seconds = scenario.storm.as_secs();
     let what = format!("{:?}, seed {}", scenario.records, scenario.seed);
 
-    // Over a round trip of more than 40 ms, or with lost control packets, ten in the run.
-    let slow = scenario.control.loss > 0.0 || scenario.latency > Duration::from_millis(20);
+    // Over a round trip of 40 ms and what sending takes, or with lost control packets, ten in the run.
+    let slow = scenario.control.loss > 0.0 || scenario.latency >= Duration::from_millis(20);
     let enough = if slow { 10 } else { 10 * seconds };
     assert!(outcome.recreations >= enough, "{what}: {} re-creations", outcome.recreations);
     let quick = scenario.control.loss == 0.0;
