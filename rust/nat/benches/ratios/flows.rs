@@ -14,7 +14,7 @@ const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(100, 64, 0, 1));
 const PEER: PeerIndex = PeerIndex(0);
 const NOW: Instant = Instant::from_nanos(1_000_000_000);
 /// Packets per call.
-const BATCH: usize = 4096;
+const BATCH: usize = 65_536;
 const TRAIN: usize = 16;
 /// Flows of one proxy address.
 const PER_PROXY: u32 = 50_000;
