@@ -169,6 +169,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=6, help="length of a short run")
     parser.add_argument("--long", type=int, default=30, help="length of the lossy run")
     given = parser.parse_args()
+    # Started in the background SIGINT is ignored, by all children too, and nothing ends by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(1 << 32)
     say(f"seed {seed}")
     rows, held = virtual(seed, given.seeds)
