@@ -167,7 +167,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="first seed; random if not given")
     parser.add_argument("--seeds", type=int, default=2, help="seeds per point of the matrix")
     parser.add_argument("--seconds", type=int, default=6, help="length of a short run")
-    parser.add_argument("--long", type=int, default=30, help="length of the lossy run")
+    parser.add_argument("--long", type=int, default=60, help="length of the lossy run")
     given = parser.parse_args()
     # Started in the background SIGINT is ignored, by all children too, and nothing ends by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
