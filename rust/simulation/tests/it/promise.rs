@@ -118,6 +118,18 @@ fn r04_h_control_packets_lost_duplicated_reordered() {
 }
 
 #[test]
+fn r04_h_a_third_lost_and_50_ms_still_complete_ten_exchanges_in_30_s() {
+    for seed in SEEDS {
+        for records in Records::ALL {
+            let mut scenario = Scenario::new(records, Duration::from_secs(30), seed);
+            scenario.latency = Duration::from_millis(50);
+            scenario.control = Control { loss: 0.3, ..Control::default() };
+            kept(&scenario, false);
+        }
+    }
+}
+
+#[test]
 fn r41_halt_breaks_the_promise_where_keep_holds_it() {
     for seed in SEEDS {
         let mut scenario = Scenario::new(Records::Same, SHORT, seed);

@@ -17,7 +17,12 @@ impl Gateway {
         let Some(id) = self.clients.get(client).map(|entry| entry.id) else { return };
         match p2p::parse(packet) {
             Some((EventType::AssignedIps, body)) => match AssignedIps::decode(body) {
-                Ok(message) => self.receive_announcement(id, &message, now),
+                Ok(message) => {
+                    if let Some(entry) = self.clients.get_mut(client) {
+                        entry.control.note(&message, now);
+                    }
+                    self.receive_announcement(id, &message, now);
+                }
                 Err(_) => self.counters.control_ignored += 1,
             },
             Some((EventType::Goodbye, _)) => self.remove_client(id, now),
@@ -38,9 +43,16 @@ impl Gateway {
         while has_room(io)
             && let Some((client, status)) = self.translations.poll_transmit()
         {
-            if let Some(client) = self.clients.slot(client) {
-                self.announce(client, &status, now, io);
+            let Some(client) = self.clients.slot(client) else { continue };
+            self.announce(client, &status, now, io);
+            if let Some(entry) = self.clients.get(client) {
+                self.repeats.sent(client, &entry.control, &status, now);
             }
+        }
+        while has_room(io)
+            && let Some((client, status)) = self.repeats.take_due(now)
+        {
+            self.announce(client, &status, now, io);
         }
     }
 

@@ -13,6 +13,7 @@ use nat::translations::{Access, Denied};
 use packet::Instant;
 use slab::Slab;
 
+use super::repeats::ControlWay;
 use crate::access::{Expiries, Grants, Tags};
 
 /// Place of a Client; also its number in the flow table.
@@ -31,6 +32,7 @@ pub(super) struct ClientEntry {
     pub(super) ipv6: Ipv6Addr,
     pub(super) peer: PeerIndex,
     pub(super) grants: Grants,
+    pub(super) control: ControlWay,
 }
 
 impl ClientEntry {
@@ -81,8 +83,8 @@ impl Clients {
     ) -> Option<PeerIndex> {
         let former = self.slot(id);
         let slot = former.unwrap_or_else(|| {
-            let grants = Grants::default();
-            let entry = ClientEntry { id, ipv4, ipv6, peer, grants };
+            let (grants, control) = (Grants::default(), ControlWay::default());
+            let entry = ClientEntry { id, ipv4, ipv6, peer, grants, control };
             ClientSlot(self.entries.insert(entry) as u32)
         });
         self.by_id.insert(id, slot);

@@ -57,6 +57,7 @@ impl Gateway {
             // Its records name the Client, so they are written while there is one.
             self.record_flows(now);
             self.forget_waiting(slot);
+            self.repeats.forget(slot);
         }
         self.translations.remove_client(id);
         if let Some((_, entry)) = self.clients.remove(id) {

@@ -11,6 +11,7 @@ mod inbound;
 mod inspect;
 mod outbound;
 mod records;
+mod repeats;
 mod reset;
 mod waiting;
 
@@ -26,6 +27,7 @@ use nat::translations::{Config as TranslationConfig, Translations};
 use packet::{Instant, Malformed, Train};
 
 use self::clients::Clients;
+use self::repeats::Repeats;
 use self::waiting::Waiting;
 use crate::endpoint::{DnsTransmit, Endpoint, Io, MisdirectedCommand, Reason, soonest};
 use crate::messages::{Command, Event, GatewayEvent};
@@ -96,6 +98,7 @@ pub struct Gateway {
     flows: FlowTable,
     buffer: PacketBuffer,
     waiting: Waiting,
+    repeats: Repeats,
     connections: Connections,
     opened: Opened,
     refuser: Refuser,
@@ -132,6 +135,7 @@ impl Gateway {
             flows: FlowTable::new(flows, seed),
             buffer: PacketBuffer::new(buffer, seed),
             waiting: Waiting::default(),
+            repeats: Repeats::default(),
             connections: Connections::default(),
             opened: Opened::default(),
             refuser: Refuser::default(),
@@ -227,6 +231,7 @@ impl Endpoint for Gateway {
             self.translations.poll_timeout().map(|(at, _)| (at, Reason::Translation)),
             self.flows.poll_timeout().map(|(at, _)| (at, Reason::Flow)),
             self.waiting.poll_timeout().map(|at| (at, Reason::Buffer)),
+            self.repeats.poll_timeout().map(|at| (at, Reason::Translation)),
             self.clients.next_expiry().map(|at| (at, Reason::Access)),
         ];
         timers.into_iter().fold(drain, soonest)
