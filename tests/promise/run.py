@@ -26,7 +26,8 @@ RECORDS = (
     "same", "rotate", "replace", "lose-family",
     "servfail", "refused", "nxdomain", "timeout", "late",
 )  # fmt: skip
-LOSSY = ("--latency", "50ms", "--control-loss", "30%", "--queries-per-second", "1000")
+RAPID = ("--queries-per-second", "1000")
+LOSSY = (*RAPID, "--latency", "50ms", "--control-loss", "30%")
 PATIENCE = 120
 """Seconds that a run may take beside its transfer."""
 COLUMNS = ("lost", "duplicated", "reordered", "misdirected", "resets", "recreations_completed")
@@ -166,8 +167,8 @@ def main() -> int:
     parser.add_argument("--firezone", default="firezone", help="the program to run the demo with")
     parser.add_argument("--seed", type=int, help="first seed; random if not given")
     parser.add_argument("--seeds", type=int, default=2, help="seeds per point of the matrix")
-    parser.add_argument("--seconds", type=int, default=6, help="length of a short run")
-    parser.add_argument("--long", type=int, default=60, help="length of the lossy run")
+    parser.add_argument("--seconds", type=int, default=15, help="length of a run")
+    parser.add_argument("--long", type=int, default=30, help="length of a lossy run")
     given = parser.parse_args()
     # Started in the background SIGINT is ignored, by all children too, and nothing ends by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -176,11 +177,11 @@ def main() -> int:
     rows, held = virtual(seed, given.seeds)
     say(f"virtual: {len(rows)} runs, {'all held' if held else 'BROKEN'}")
     runs = [
-        real(given.firezone, records, direction, given.seconds)
+        real(given.firezone, records, direction, seconds, *options)
+        for seconds, options in ((given.seconds, RAPID), (given.long, LOSSY))
         for records in RECORDS
         for direction in ("up", "down")
     ]
-    runs.append(real(given.firezone, "same", "up", given.long, *LOSSY))
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(report(seed, rows, held, runs))
     return int(not held or any(run["verdict"] != "kept" for run in runs))

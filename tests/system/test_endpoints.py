@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,11 @@ class Silent:
 
 
 def looked_at(
-    monkeypatch: pytest.MonkeyPatch, logs: Path, look: Callable[[Laboratory, Run], Any]
+    monkeypatch: pytest.MonkeyPatch,
+    logs: Path,
+    look: Callable[[Laboratory, Run], Any],
+    *,
+    bystander: bool = False,
 ) -> None:
     """Run a demo without a transfer of note, then look at its running laboratory."""
     if os.geteuid() != 0:
@@ -57,7 +62,7 @@ def looked_at(
 
     async def main() -> None:
         with Observation() as observation:
-            await run_demo(settings, observation, Silent(), go)
+            await run_demo(settings, observation, Silent(), go, bystander=bystander)
 
     asyncio.run(main())
 
@@ -133,3 +138,35 @@ def test_r26_j_nothing_passes_after_a_revocation_in_mid_transfer(
         assert client["refused"]["prohibited"] == 0, "the Gateway says no, not the Client"
 
     looked_at(monkeypatch, tmp_path, look)
+
+
+def test_r23_i_a_client_restarts_with_renumbered_proxies_and_nobody_else_notices(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Hash what the bystander loads while the other Client begins anew and its proxies move."""
+    dig = ("dig", "+short", "+tries=1", "+time=3")
+    first, second = "first.site.example", "second.site.example"
+
+    async def look(lab: Laboratory, run: Run) -> None:
+        fetch = f"curl -sS --limit-rate 8M -m 40 http://{NAME}/file | sha256sum"
+        loading = asyncio.create_task(inside(lab.other, "sh", "-c", fetch))
+        _, before = await inside(lab.app, *dig, first, "A")
+        hanging = f"curl -s -m 20 --limit-rate 1M -o /dev/null http://{first}/file"
+        old = asyncio.create_task(inside(lab.app, "sh", "-c", hanging))
+        await asyncio.sleep(2)
+
+        run.endpoints.restart_client(0)
+        _, after = await inside(lab.app, *dig, second, "A")
+        assert sorted(after.split()) == sorted(before.split()), "another name has the addresses"
+        code, real = await inside(
+            lab.app, "curl", "-4", "-sS", "-m", "10", f"http://{second}/whoami"
+        )
+        assert (code, real.startswith("10.77.")) == (0, True), real
+        code, _ = await old
+        assert code == 56, "curl: the connection of the former process was reset"
+
+        _, loaded = await loading
+        whole = hashlib.sha256((lab.folder / "www" / "file").read_bytes()).hexdigest()
+        assert loaded.split()[0] == whole, loaded
+
+    looked_at(monkeypatch, tmp_path, look, bystander=True)

@@ -56,6 +56,8 @@ async def run_demo(
     observation: Observation,
     observer: Observer,
     keep_running: KeepRunning | None = None,
+    *,
+    bystander: bool = False,
 ) -> dict[Policy, PolicyRun]:
     """Run each policy and judge it.
 
@@ -64,6 +66,7 @@ async def run_demo(
         observation: Log files and control sockets of the endpoints.
         observer: Told how it goes.
         keep_running: Called at the end with a laboratory that works, to look around in.
+        bystander: Whether the laboratory has a second Client.
 
     Returns:
         The judged runs, by policy.
@@ -75,7 +78,7 @@ async def run_demo(
     """
     _end_on_signals()
     runs: dict[Policy, PolicyRun] = {}
-    with Laboratory() as lab:
+    with Laboratory(bystander=bystander) as lab:
         try:
             site = Site(lab, settings.link.seed)
             await site.start()

@@ -1,4 +1,4 @@
-"""The Client and the Gateway under test: a core pair on two TUN devices, and its orchestration."""
+"""The Client and the Gateway under test: their cores on TUN devices, and their orchestration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from firezone._core import LabPair
+from firezone._core import LabNetwork
 from firezone.client import Client
 from firezone.gateway import Gateway
 from firezone.resolver import Resolver, Server
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["CLIENT_ID", "RESOURCE", "Endpoints"]
 
 CLIENT_ID: Final = "6f0d9a52-8d0e-4c6b-9b43-5f5d1f9a0c01"
+BYSTANDER_ID: Final = "6f0d9a52-8d0e-4c6b-9b43-5f5d1f9a0c04"
 GATEWAY_ID: Final = "6f0d9a52-8d0e-4c6b-9b43-5f5d1f9a0c02"
 RESOURCE: Final[dict[str, object]] = {
     "id": "6f0d9a52-8d0e-4c6b-9b43-5f5d1f9a0c03",
@@ -39,24 +40,24 @@ RESOURCE: Final[dict[str, object]] = {
     "address": "*.site.example",
 }
 # Addresses of the datagrams inside the process (RFC 5737): nothing is sent to them.
-_CLIENT_WIRE: Final = "192.0.2.1:51820"
+_CLIENT_WIRE: Final = ("192.0.2.1:51820", "192.0.2.3:51820")
 _GATEWAY_WIRE: Final = "192.0.2.2:51820"
-_CLIENT_INDEX: Final = 1
-_GATEWAY_INDEX: Final = 2
+# Receiver indices: the lower 8 bits count sessions. The Gateway has one for each Client.
+_CLIENT_INDEX: Final = 1 << 8
+_GATEWAY_INDEX: Final = (2 << 8, 3 << 8)
 _PATIENCE: Final = 5.0
-_STATIONS: Final = {"client": 0, "gateway": 1}
 
 
 class _Port:
-    """The way to one station of a pair."""
+    """The way to one station of a network."""
 
-    def __init__(self, pair: LabPair, station: int) -> None:
-        self._pair = pair
+    def __init__(self, network: LabNetwork, station: int) -> None:
+        self._network = network
         self._station = station
         self._events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
 
     def send(self, command: Mapping[str, object]) -> None:
-        self._pair.command(self._station, json.dumps(command))
+        self._network.command(self._station, json.dumps(command))
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
         while (event := await self._events.get()) is not None:
@@ -104,21 +105,27 @@ class _SiteLookup:
 class _Source:
     """Authorises everything at once."""
 
+    def __init__(self, client: int) -> None:
+        self._client = client
+
     async def authorize(self, _resource: str) -> Mapping[str, object] | str:
         ipv4, ipv6 = topology.GATEWAY
-        endpoint = _endpoint(_GATEWAY_WIRE, _CLIENT_INDEX, _GATEWAY_INDEX)
+        endpoint = _endpoint(_GATEWAY_WIRE, _CLIENT_INDEX, _GATEWAY_INDEX[self._client])
         return {"id": GATEWAY_ID, "ipv4": ipv4, "ipv6": ipv6, "endpoint": endpoint}
 
 
 class Endpoints:
-    """A running Client and Gateway.
+    """The running Clients of a laboratory and their Gateway.
 
     Args:
         lab: Whose namespaces hold the TUN devices.
-        link: What joins the two.
+        link: What joins each Client to the Gateway.
         halt: Use the former policy, for comparison (R41).
-        client_log: Where the Client's events go.
+        client_log: Where the Clients' events go.
         gateway_log: Where the Gateway's events go.
+
+    Attributes:
+        clients: The orchestration of each Client; `client` is the first.
     """
 
     def __init__(
@@ -130,33 +137,54 @@ class Endpoints:
         client_log: FilteringBoundLogger,
         gateway_log: FilteringBoundLogger,
     ) -> None:
-        self._pair = LabPair(json.dumps(_pair(lab, link, halt=halt)))
+        self._network = LabNetwork(json.dumps(_network(lab, link, halt=halt)))
         self._lookups = _SiteLookup(lab.gateway.path, [Server(topology.RESOLVER)])
-        self._ports = [_Port(self._pair, station) for station in _STATIONS.values()]
-        self.client = Client(self._ports[0], _Source(), client_log)
-        self.gateway = Gateway(self._ports[1], self._lookups, gateway_log)
+        count = len(lab.clients)
+        self._ports = [_Port(self._network, station) for station in range(count + 1)]
+        self.clients = [
+            Client(port, _Source(number), client_log)
+            for number, port in enumerate(self._ports[:count])
+        ]
+        self.client = self.clients[0]
+        self.gateway = Gateway(self._ports[count], self._lookups, gateway_log)
         self._tasks: list[asyncio.Task[None]] = []
         self._sentinel: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> str:
-        """Run the orchestration, and tell both ends of each other.
+        """Run the orchestration, and tell all ends of each other.
 
         Returns:
-            The address at which the Client answers DNS.
+            The address at which the Clients answer DNS.
         """
         loop = asyncio.get_running_loop()
-        loop.add_reader(self._pair.wake_fd(), self._drain)
-        self._tasks = [loop.create_task(role.run()) for role in (self.client, self.gateway)]
-        client, gateway = self._ports
-        ipv4, ipv6 = topology.CLIENT
-        endpoint = _endpoint(_CLIENT_WIRE, _GATEWAY_INDEX, _CLIENT_INDEX)
-        peer = {"id": CLIENT_ID, "ipv4": ipv4, "ipv6": ipv6, "endpoint": endpoint}
-        gateway.send({"type": "add_client", "client": peer})
-        gateway.send({"type": "authorize", "client": CLIENT_ID, "resource": RESOURCE})
-        client.send({"type": "set_dns_servers", "servers": [f"{topology.RESOLVER}:53"]})
-        client.send({"type": "set_resource", "resource": RESOURCE})
+        loop.add_reader(self._network.wake_fd(), self._drain)
+        runs = [*(client.run() for client in self.clients), self.gateway.run()]
+        self._tasks = [loop.create_task(run) for run in runs]
+        for number in range(len(self.clients)):
+            self._introduce(number)
+            self._describe(number)
         async with asyncio.timeout(_PATIENCE):
             return await self._sentinel
+
+    def restart_client(self, number: int) -> None:
+        """Let a Client begin anew, as another process that knows nothing of the former one."""
+        self._network.restart_client(number, run=2**32 + number, seed=number)
+        self._describe(number)
+
+    def _introduce(self, number: int) -> None:
+        """Tell the Gateway of a Client."""
+        ipv4, ipv6 = (topology.CLIENT, topology.BYSTANDER)[number]
+        client = (CLIENT_ID, BYSTANDER_ID)[number]
+        endpoint = _endpoint(_CLIENT_WIRE[number], _GATEWAY_INDEX[number], _CLIENT_INDEX)
+        peer = {"id": client, "ipv4": ipv4, "ipv6": ipv6, "endpoint": endpoint}
+        self.tell_gateway({"type": "add_client", "client": peer})
+        self.tell_gateway({"type": "authorize", "client": client, "resource": RESOURCE})
+
+    def _describe(self, number: int) -> None:
+        """Tell a Client what it may reach."""
+        port = self._ports[number]
+        port.send({"type": "set_dns_servers", "servers": [f"{topology.RESOLVER}:53"]})
+        port.send({"type": "set_resource", "resource": RESOURCE})
 
     def tell_gateway(self, command: Mapping[str, object]) -> None:
         """Give the Gateway one more command.
@@ -164,7 +192,7 @@ class Endpoints:
         Raises:
             ValueError: The core does not know it.
         """
-        self._ports[1].send(command)
+        self._ports[-1].send(command)
 
     async def counters(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return all counters of the Client and of the Gateway."""
@@ -175,17 +203,17 @@ class Endpoints:
 
     def link_drops(self) -> int:
         """Return how many datagrams with application packets the link lost or had no room for."""
-        return sum(dropped for _, _, _, dropped in self._pair.counters())
+        return sum(dropped for _, _, _, dropped in self._network.counters())
 
     def tun_refusals(self) -> int:
         """Return how many packets the kernel did not take from the core."""
-        return sum(refused for _, _, refused, _ in self._pair.counters())
+        return sum(refused for _, _, refused, _ in self._network.counters())
 
     async def stop(self) -> None:
         """End the data plane and the orchestration; the TUN devices go with it."""
         with contextlib.suppress(ValueError):
-            asyncio.get_running_loop().remove_reader(self._pair.wake_fd())
-        await asyncio.to_thread(self._pair.stop)
+            asyncio.get_running_loop().remove_reader(self._network.wake_fd())
+        await asyncio.to_thread(self._network.stop)
         for port in self._ports:
             port.put(None)
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -193,8 +221,8 @@ class Endpoints:
 
     def _drain(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            os.read(self._pair.wake_fd(), 64)
-        for station, text in self._pair.events():
+            os.read(self._network.wake_fd(), 64)
+        for station, text in self._network.events():
             event = json.loads(text)
             if event["type"] == "sentinels_changed" and not self._sentinel.done():
                 self._sentinel.set_result(next(a for a in event["sentinels"] if ":" not in a))
@@ -209,17 +237,24 @@ def _endpoint(address: str, local: int, remote: int) -> dict[str, object]:
     return {"address": address, "local_index": local, "remote_index": remote}
 
 
-def _pair(lab: Laboratory, link: LinkSettings, *, halt: bool) -> dict[str, object]:
+def _network(lab: Laboratory, link: LinkSettings, *, halt: bool) -> dict[str, object]:
     def side(device: str, namespace: Path, addresses: tuple[str, str]) -> dict[str, object]:
         tun = {"name": device, "namespace": str(namespace)}
         return {"tun": tun, "ipv4": addresses[0], "ipv6": addresses[1]}
 
-    client = side(topology.CLIENT_TUN, lab.app.path, topology.CLIENT)
     gateway = side(topology.GATEWAY_TUN, lab.gateway.path, topology.GATEWAY)
     return {
         "seed": link.seed,
         "halt": halt,
-        "client": {**client, "endpoint": _CLIENT_WIRE, "run": link.seed, "refresh_floor": 0.0},
+        "clients": [
+            {
+                **side(topology.CLIENT_TUN, namespace.path, addresses),
+                "endpoint": endpoint,
+                "run": link.seed,
+                "refresh_floor": 0.0,
+            }
+            for (namespace, addresses), endpoint in zip(lab.clients, _CLIENT_WIRE, strict=False)
+        ],
         "gateway": {
             **gateway,
             "endpoint": _GATEWAY_WIRE,

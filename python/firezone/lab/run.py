@@ -132,7 +132,8 @@ class Run:
         self._lab.configure_tuns()
         self._sentinel = await self.endpoints.start()
         await self._observation.serve(self.endpoints, self._controls)
-        self._lab.app.use_nameserver(self._sentinel)
+        for namespace, _ in self._lab.clients:
+            namespace.use_nameserver(self._sentinel)
         await self._captures.start()
 
     async def stop(self) -> None:

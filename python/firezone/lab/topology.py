@@ -5,6 +5,8 @@ gateway  fz-gateway 100.64.0.2  fd00:2021:1111::2     masqueraded towards the si
          uplink     10.77.0.1   fd77::1
 site     uplink     10.77.0.2   fd77::2               the resolver; nginx on .11 to .18 and on
                                                       10.77.1.0/24, fd77:0:0:1::/64
+
+A laboratory with a bystander has a second Client, in the namespace `other`, on the same Gateway.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ __all__ = ["CLIENT_TUN", "GATEWAY_TUN", "Laboratory"]
 CLIENT_TUN: Final = "fz-client"
 GATEWAY_TUN: Final = "fz-gateway"
 CLIENT: Final = ("100.64.0.1", "fd00:2021:1111::1")
+BYSTANDER: Final = ("100.64.0.3", "fd00:2021:1111::3")
 GATEWAY: Final = ("100.64.0.2", "fd00:2021:1111::2")
 GATEWAY_SITE: Final = ("10.77.0.1", "fd77::1")
 RESOLVER: Final = "10.77.0.2"
@@ -73,10 +76,18 @@ class Laboratory:
 
     A context manager: leaving it by whatever way takes everything away, and `atexit` does where
     leaving did not happen. What a killed laboratory left is removed when the next one begins.
+
+    Args:
+        bystander: Whether there is a second Client.
+
+    Attributes:
+        clients: Namespace and addresses of each Client.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, bystander: bool = False) -> None:
         self.app = Namespace("app")
+        self.other = Namespace("other")
+        self.clients = [(self.app, CLIENT)] + [(self.other, BYSTANDER)] * bystander
         self.gateway = Namespace("gateway")
         self.site = Namespace("site")
         self.processes = Processes()
@@ -95,7 +106,7 @@ class Laboratory:
         atexit.register(self.close)
         try:
             self.folder = Path(tempfile.mkdtemp(prefix=f"firezone-lab-{os.getpid()}-"))
-            for namespace in (self.app, self.gateway, self.site):
+            for namespace in self._namespaces():
                 namespace.create()
                 namespace.sysctl(_SYSCTLS)
                 _choose_congestion_control(namespace)
@@ -121,16 +132,17 @@ class Laboratory:
         self._closed = True
         atexit.unregister(self.close)
         self.processes.kill_all()
-        for namespace in (self.app, self.gateway, self.site):
+        for namespace in self._namespaces():
             namespace.remove()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def configure_tuns(self) -> None:
         """Give the TUN devices, which the core has opened by now, addresses and routes."""
-        self.app.ip(
-            *_addresses(CLIENT_TUN, CLIENT),
-            *(f"route add {prefix} dev {CLIENT_TUN}" for prefix in _CLIENT_ROUTES),
-        )
+        for namespace, addresses in self.clients:
+            namespace.ip(
+                *_addresses(CLIENT_TUN, addresses),
+                *(f"route add {prefix} dev {CLIENT_TUN}" for prefix in _CLIENT_ROUTES),
+            )
         self.gateway.ip(
             *_addresses(GATEWAY_TUN, GATEWAY),
             *(f"route add {prefix} dev {GATEWAY_TUN}" for prefix in _GATEWAY_ROUTES),
@@ -143,6 +155,9 @@ class Laboratory:
             statistics = namespace.link(device)["stats64"]
             drops += statistics["tx"]["dropped"] + statistics["rx"]["dropped"]
         return drops
+
+    def _namespaces(self) -> list[Namespace]:
+        return [*(namespace for namespace, _ in self.clients), self.gateway, self.site]
 
     def _join_site(self) -> None:
         gateway, site = self.gateway, self.site

@@ -1,4 +1,4 @@
-//! A Client and a Gateway in one process, joined by a seeded link: the laboratory's endpoints.
+//! Clients and a Gateway in one process, joined by seeded links: the laboratory's endpoints.
 //!
 //! This is the only door to the `halt` policy (R41) and to the plain session. `firezone.lab` opens it;
 //! no setting of a real endpoint leads here.
@@ -16,20 +16,20 @@ use runtime::{EventLoop, Handle, LoopEvent, Station, Tun, Wire};
 use serde::Deserialize;
 use serde_json::json;
 use tunnel::messages::Command;
-use tunnel::{Client, ClientConfig, Gateway, GatewayConfig};
+use tunnel::{Client, ClientConfig, Endpoint, Gateway, GatewayConfig};
 
 use crate::convert::duration;
 use crate::errors::{bad_argument, os_error, tun_error};
 use crate::settings::Impairments;
 
-/// Shape of the JSON text that makes a pair.
+/// Shape of the JSON text that makes a network.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PairConfig {
+struct NetworkConfig {
     seed: u64,
     #[serde(default)]
     halt: bool,
-    client: ClientSide,
+    clients: Vec<ClientSide>,
     gateway: GatewaySide,
     /// Network namespace of the sockets for forwarded DNS.
     #[serde(default)]
@@ -71,45 +71,60 @@ struct TunSide {
     namespace: Option<PathBuf>,
 }
 
-/// A Client and a Gateway, each on a TUN device of its own, joined by a link.
+/// Clients and a Gateway, each on a TUN device of its own, each Client joined to it by a link.
 ///
-/// Made from a JSON text. Station 0 is the Client, station 1 the Gateway. The data-plane thread runs
-/// from construction until `stop` or until the object goes.
+/// Made from a JSON text. Stations 0 and up are the Clients, the one behind them is the Gateway. The
+/// data-plane thread runs from construction until `stop` or until the object goes.
 #[pyclass(frozen, module = "firezone._core")]
-pub(crate) struct LabPair {
+pub(crate) struct LabNetwork {
     handle: Mutex<Handle>,
     wake_socket: OwnedFd,
+    config: NetworkConfig,
 }
 
-impl LabPair {
+impl LabNetwork {
     fn with_handle<T>(&self, use_it: impl FnOnce(&mut Handle) -> T) -> T {
         use_it(&mut self.handle.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 #[pymethods]
-impl LabPair {
+impl LabNetwork {
     #[new]
     fn new(py: Python<'_>, config: &str) -> PyResult<Self> {
-        let config: PairConfig = serde_json::from_str(config).map_err(bad_argument)?;
+        let config: NetworkConfig = serde_json::from_str(config).map_err(bad_argument)?;
         py.detach(|| {
             let mut handle = start(&config)?;
             let wake_socket = handle.take_wake_socket();
             let wake_socket =
                 wake_socket.ok_or_else(|| bad_argument("the wake-up socket is gone"))?;
-            Ok(Self { handle: Mutex::new(handle), wake_socket })
+            Ok(Self { handle: Mutex::new(handle), wake_socket, config })
         })
     }
 
     /// Queue a command, a JSON text, for a station.
     fn command(&self, station: usize, command: &str) -> PyResult<()> {
+        let gateway = self.config.clients.len();
         let command = match station {
-            0 => Command::Client(serde_json::from_str(command).map_err(bad_argument)?),
-            1 => Command::Gateway(serde_json::from_str(command).map_err(bad_argument)?),
+            _ if station < gateway => {
+                Command::Client(serde_json::from_str(command).map_err(bad_argument)?)
+            }
+            _ if station == gateway => {
+                Command::Gateway(serde_json::from_str(command).map_err(bad_argument)?)
+            }
             other => return Err(bad_argument(format!("there is no station {other}"))),
         };
         let sent = self.with_handle(|handle| handle.command(station, command));
         sent.map_err(bad_argument)
+    }
+
+    /// Put a new Client without any memory into the place of one: what a restarted process is. Its
+    /// `run` is another, and `seed` decides which proxy addresses names get.
+    fn restart_client(&self, station: usize, run: u64, seed: u64) -> PyResult<()> {
+        let side = self.config.clients.get(station);
+        let side = side.ok_or_else(|| bad_argument(format!("there is no Client {station}")))?;
+        let client = client(side, self.config.halt, run, seed)?;
+        self.with_handle(|handle| handle.replace(station, client)).map_err(bad_argument)
     }
 
     /// Take all events that wait: pairs of station and JSON text.
@@ -160,31 +175,39 @@ impl LabPair {
     }
 }
 
-fn start(config: &PairConfig) -> PyResult<Handle> {
-    let now = runtime::now();
-    let PairConfig { seed, client, gateway, .. } = config;
-    let policy = if config.halt { RefreshPolicy::Halt } else { RefreshPolicy::Keep };
-    let mut client_config = ClientConfig::new(client.ipv4, client.ipv6, client.run, *seed);
-    client_config.refresh_floor = duration(client.refresh_floor)?;
-    let mut gateway_config = GatewayConfig::new(gateway.ipv4, gateway.ipv6, *seed);
-    let translations = &mut gateway_config.translations;
-    translations.cache_floor = duration(gateway.cache_floor)?;
-    translations.failure_cache = duration(gateway.failure_cache)?;
-    translations.own_addresses.extend(&gateway.own_addresses);
-    translations.allow_real.extend(&gateway.allow_real);
-    let stations = [
-        Station {
-            endpoint: Box::new(Client::with_policy(client_config, policy, now)),
-            tun: open(&client.tun)?,
-        },
-        Station { endpoint: Box::new(Gateway::new(gateway_config)), tun: open(&gateway.tun)? },
-    ];
-    let links = [
-        Link::new(config.up.config()?, *seed),
-        Link::new(config.down.config()?, seed.wrapping_add(1)),
-    ];
-    let wire = Wire::new([client.endpoint, gateway.endpoint], links);
+fn start(config: &NetworkConfig) -> PyResult<Handle> {
+    let NetworkConfig { seed, clients, gateway: own, .. } = config;
+    let mut stations = Vec::new();
+    for side in clients {
+        let endpoint = client(side, config.halt, side.run, *seed)?;
+        stations.push(Station { endpoint, tun: open(&side.tun)? });
+    }
+    stations.push(Station { endpoint: gateway(own, *seed)?, tun: open(&own.tun)? });
+    let addresses = clients.iter().map(|side| side.endpoint).chain([own.endpoint]).collect();
+    let mut wire = Wire::new(addresses);
+    for station in 0..clients.len() {
+        let seed = seed.wrapping_add(2 * station as u64);
+        wire.join(station, clients.len(), Link::new(config.up.config()?, seed));
+        wire.join(clients.len(), station, Link::new(config.down.config()?, seed.wrapping_add(1)));
+    }
     EventLoop::start(stations, wire, config.dns_namespace.clone()).map_err(os_error)
+}
+
+fn client(side: &ClientSide, halt: bool, run: u64, seed: u64) -> PyResult<Box<dyn Endpoint>> {
+    let policy = if halt { RefreshPolicy::Halt } else { RefreshPolicy::Keep };
+    let mut config = ClientConfig::new(side.ipv4, side.ipv6, run, seed);
+    config.refresh_floor = duration(side.refresh_floor)?;
+    Ok(Box::new(Client::with_policy(config, policy, runtime::now())))
+}
+
+fn gateway(side: &GatewaySide, seed: u64) -> PyResult<Box<dyn Endpoint>> {
+    let mut config = GatewayConfig::new(side.ipv4, side.ipv6, seed);
+    let translations = &mut config.translations;
+    translations.cache_floor = duration(side.cache_floor)?;
+    translations.failure_cache = duration(side.failure_cache)?;
+    translations.own_addresses.extend(&side.own_addresses);
+    translations.allow_real.extend(&side.allow_real);
+    Ok(Box::new(Gateway::new(config)))
 }
 
 fn open(side: &TunSide) -> PyResult<Tun> {

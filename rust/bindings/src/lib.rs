@@ -38,7 +38,7 @@ mod _core {
     #[pymodule_export]
     use crate::flow_table::FlowTable;
     #[pymodule_export]
-    use crate::lab::LabPair;
+    use crate::lab::LabNetwork;
     #[pymodule_export]
     use crate::packets::{tcp, udp};
     #[pymodule_export]

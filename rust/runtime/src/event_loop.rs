@@ -16,12 +16,12 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use packet::{Instant, SendBuffer, Train};
-use tunnel::messages::Command;
+use smallvec::SmallVec;
 use tunnel::{Endpoint, Io, SEND_BUFFER_BYTES, SEND_BUFFER_RUNS};
 
 use crate::clock;
 use crate::dns::DnsForwarder;
-use crate::handle::{COMMANDS, EVENTS, Handle, LoopCounters, LoopEvent};
+use crate::handle::{COMMANDS, EVENTS, Handle, LoopCounters, LoopEvent, Order};
 use crate::tun::Tun;
 use crate::wake::{self, Sleeper, Waker};
 use crate::wire::Wire;
@@ -45,15 +45,15 @@ pub struct Station {
     pub tun: Tun,
 }
 
-/// Two stations on one thread, joined by a wire.
+/// Stations on one thread, joined by a wire.
 pub struct EventLoop {
-    stations: [Station; 2],
-    tun_failed: [bool; 2],
+    stations: Vec<Station>,
+    tun_failed: Vec<bool>,
     wire: Wire,
     dns: DnsForwarder,
     send: SendBuffer,
     read: Vec<u8>,
-    commands: Receiver<(usize, Command)>,
+    commands: Receiver<(usize, Order)>,
     events: SyncSender<LoopEvent>,
     /// Events that found the queue full.
     held_events: VecDeque<LoopEvent>,
@@ -69,7 +69,7 @@ impl EventLoop {
     /// # Errors
     /// What the kernel returned for sockets or threads.
     pub fn start(
-        stations: [Station; 2],
+        stations: Vec<Station>,
         wire: Wire,
         dns_namespace: Option<PathBuf>,
     ) -> io::Result<Handle> {
@@ -79,10 +79,10 @@ impl EventLoop {
         let (orchestration, asleep) = wake::pair()?;
         let (wake_socket, wake_flag) = asleep.into_parts();
         let stop = Arc::new(AtomicBool::new(false));
-        let counters = Arc::new(LoopCounters::default());
+        let counters = Arc::new(LoopCounters::of(stations.len()));
         let event_loop = Self {
+            tun_failed: vec![false; stations.len()],
             stations,
-            tun_failed: [false; 2],
             wire,
             dns: DnsForwarder::start(dns_namespace, waker.clone())?,
             send: SendBuffer::new(SEND_BUFFER_BYTES, SEND_BUFFER_RUNS),
@@ -188,18 +188,24 @@ impl EventLoop {
     /// Applies commands; returns whether there may be more.
     fn apply_commands(&mut self, now: Instant) -> bool {
         for _ in 0..COMMANDS_A_TURN {
-            let Ok((station, command)) = self.commands.try_recv() else { return false };
-            if station >= self.stations.len() {
-                self.counters.misdirected.fetch_add(1, Ordering::Relaxed);
-                continue;
-            }
-            let mut misdirected = false;
-            self.input(station, now, |endpoint, io| {
-                misdirected = endpoint.handle_command(command, now, io).is_err();
-            });
+            let Ok((station, order)) = self.commands.try_recv() else { return false };
+            let known = station < self.stations.len();
+            let misdirected = !known || !self.follow(station, order, now);
             self.counters.misdirected.fetch_add(u64::from(misdirected), Ordering::Relaxed);
         }
         true
+    }
+
+    /// Returns whether the endpoint knows the command.
+    fn follow(&mut self, station: usize, order: Order, now: Instant) -> bool {
+        let mut known = true;
+        match order {
+            Order::Command(command) => self.input(station, now, |endpoint, io| {
+                known = endpoint.handle_command(command, now, io).is_ok();
+            }),
+            Order::Replace(endpoint) => self.stations[station].endpoint = endpoint,
+        }
+        known
     }
 
     fn read_dns(&mut self, now: Instant) {
@@ -279,7 +285,10 @@ impl EventLoop {
         let tun = |station: usize| {
             if self.tun_failed[station] { sleeper } else { self.stations[station].tun.as_fd() }
         };
-        let mut fds = [sleeper, tun(0), tun(1)].map(readable);
+        // One more than the laboratory's most: nothing is allocated on the way to sleep.
+        let mut fds: SmallVec<[PollFd<'_>; 4]> = SmallVec::new();
+        fds.push(readable(sleeper));
+        fds.extend((0..self.stations.len()).map(|station| readable(tun(station))));
         let wait = TimeSpec::from_duration(wait.min(LONGEST_SLEEP));
         // An interrupted wait is a short one.
         let _ = ppoll(&mut fds, Some(wait), None);

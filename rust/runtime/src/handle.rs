@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use std::thread::JoinHandle;
 
+use tunnel::Endpoint;
 use tunnel::messages::{Command, Event};
 
 use crate::wake::{WakeFlag, Waker};
@@ -59,17 +60,32 @@ pub struct StationCounters {
 #[derive(Debug, Default)]
 pub struct LoopCounters {
     /// Per station.
-    pub stations: [StationCounters; 2],
+    pub stations: Vec<StationCounters>,
     /// Turns of the loop.
     pub turns: AtomicU64,
     /// Commands that were meant for the other role.
     pub misdirected: AtomicU64,
 }
 
+impl LoopCounters {
+    pub(crate) fn of(stations: usize) -> Self {
+        let stations = (0..stations).map(|_| StationCounters::default()).collect();
+        Self { stations, ..Self::default() }
+    }
+}
+
+/// What can be asked of the loop about one station.
+pub(crate) enum Order {
+    /// Hand this to the endpoint.
+    Command(Command),
+    /// Put this endpoint into the place of the one that is there.
+    Replace(Box<dyn Endpoint>),
+}
+
 /// The orchestration's side of a running [`crate::EventLoop`].
 #[derive(Debug)]
 pub struct Handle {
-    pub(crate) commands: SyncSender<(usize, Command)>,
+    pub(crate) commands: SyncSender<(usize, Order)>,
     pub(crate) events: Receiver<LoopEvent>,
     pub(crate) waker: Waker,
     pub(crate) wake_flag: WakeFlag,
@@ -85,7 +101,24 @@ impl Handle {
     /// # Errors
     /// [`CommandRefused`]; the command was not queued.
     pub fn command(&self, station: usize, command: Command) -> Result<(), CommandRefused> {
-        let result = self.commands.try_send((station, command));
+        self.order(station, Order::Command(command))
+    }
+
+    /// Puts `endpoint` into the place of a station's: what a restarted process would be. What the
+    /// former one knew is gone; the device stays.
+    ///
+    /// # Errors
+    /// [`CommandRefused`]; nothing was replaced.
+    pub fn replace(
+        &self,
+        station: usize,
+        endpoint: Box<dyn Endpoint>,
+    ) -> Result<(), CommandRefused> {
+        self.order(station, Order::Replace(endpoint))
+    }
+
+    fn order(&self, station: usize, order: Order) -> Result<(), CommandRefused> {
+        let result = self.commands.try_send((station, order));
         self.waker.wake();
         result.map_err(|refused| match refused {
             TrySendError::Full(_) => CommandRefused::Full,

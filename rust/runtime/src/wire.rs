@@ -1,17 +1,24 @@
-//! What joins endpoints: in the laboratory a pair of seeded links inside the process.
+//! What joins endpoints: in the laboratory seeded links inside the process.
 
 use std::net::SocketAddr;
 
 use link::Link;
 use packet::{Class, Instant, SendBuffer};
 
-/// Two endpoints joined by one link per direction.
+/// Endpoints joined by links, one per direction of each pair that is joined.
 #[derive(Debug)]
 pub struct Wire {
-    addresses: [SocketAddr; 2],
-    /// `links[i]` carries what station `i` sends.
-    links: [Link; 2],
+    /// By station.
+    addresses: Vec<SocketAddr>,
+    links: Vec<Joint>,
     buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Joint {
+    from: usize,
+    to: usize,
+    link: Link,
 }
 
 /// Datagrams that arrived together: all of `datagram_size` bytes but the last.
@@ -26,35 +33,49 @@ pub(crate) struct Batch<'a> {
 }
 
 impl Wire {
-    /// Joins station 0 at `addresses[0]` with station 1 at `addresses[1]`.
-    pub fn new(addresses: [SocketAddr; 2], links: [Link; 2]) -> Self {
-        Self { addresses, links, buffer: Vec::new() }
+    /// Stations at these addresses, not joined yet.
+    pub fn new(addresses: Vec<SocketAddr>) -> Self {
+        Self { addresses, links: Vec::new(), buffer: Vec::new() }
     }
 
-    /// Puts everything that `station` wrote for the other one on its link.
+    /// Lets what station `from` sends to station `to` travel over `link`.
+    pub fn join(&mut self, from: usize, to: usize, link: Link) {
+        self.links.push(Joint { from, to, link });
+    }
+
+    /// Puts everything that `station` wrote on the links to whom it is for.
     pub(crate) fn send(&mut self, station: usize, send: &SendBuffer, now: Instant) {
         for (run, bytes) in send.iter() {
-            if run.remote == self.addresses[1 - station] {
-                self.links[station].send_run(run, bytes, now);
+            let joint = self.links.iter_mut().find(|joint| {
+                joint.from == station && self.addresses.get(joint.to) == Some(&run.remote)
+            });
+            if let Some(joint) = joint {
+                joint.link.send_run(run, bytes, now);
             }
         }
     }
 
     /// The next batch for `station` that is due.
     pub(crate) fn receive(&mut self, station: usize, now: Instant) -> Option<Batch<'_>> {
-        let sender = 1 - station;
-        let (_, datagram_size) = self.links[sender].receive_run(now, &mut self.buffer)?;
-        Some(Batch { from: self.addresses[sender], bytes: &mut self.buffer, datagram_size })
+        let buffer = &mut self.buffer;
+        let mut joints = self.links.iter_mut().filter(|joint| joint.to == station);
+        let (from, datagram_size) = joints.find_map(|joint| {
+            let (_, size) = joint.link.receive_run(now, buffer)?;
+            Some((joint.from, size))
+        })?;
+        let from = *self.addresses.get(from)?;
+        Some(Batch { from, bytes: &mut self.buffer, datagram_size })
     }
 
     /// When the next datagram is due.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.links.iter().filter_map(Link::poll_timeout).min()
+        self.links.iter().filter_map(|joint| joint.link.poll_timeout()).min()
     }
 
-    /// Data datagrams that the link of `station` lost or had no room for.
+    /// Data datagrams that the links of `station` lost or had no room for.
     pub(crate) fn dropped(&self, station: usize) -> u64 {
-        let counters = self.links[station].counters(Class::Data);
-        counters.lost + counters.tail_dropped
+        let own = self.links.iter().filter(|joint| joint.from == station);
+        let counters = own.map(|joint| joint.link.counters(Class::Data));
+        counters.map(|counters| counters.lost + counters.tail_dropped).sum()
     }
 }
