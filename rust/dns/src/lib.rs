@@ -24,6 +24,6 @@ pub use names::{NameId, Names};
 pub use pattern::{Pattern, PatternError};
 pub use pool::{Exhausted, Proxies, ProxyConfig, ProxyPool, RestoreError};
 pub use prefix::{Prefix, PrefixError};
-pub use reply::{server_failure, truncated};
+pub use reply::{ROOT_QUERY, adopt_response, root_query, server_failure, truncated};
 pub use resource::{IdError, ResourceId};
 pub use stub::{Answer, Stub, StubConfig, StubCounters};

@@ -1,8 +1,14 @@
-//! Answers that are made of a message alone, without any resource: a failure, a cut.
+//! What is made of a message alone, without any resource: a failure, a cut, a question that measures a
+//! server, and the check that a message answers another.
 
 use domain::base::iana::Rcode;
 use domain::base::message::Message;
 use domain::base::message_builder::MessageBuilder;
+
+/// Bytes of a header (RFC 1035 §4.1.1).
+const HEADER: usize = 12;
+/// Bytes of type and class behind the name of a question.
+const TYPE_AND_CLASS: usize = 4;
 
 /// Writes the answer "server failure" to `query` and returns its length; `None` if `query` is no
 /// query or `into` too short.
@@ -35,6 +41,61 @@ pub fn truncated(response: &[u8], into: &mut [u8]) -> Option<usize> {
     copy(&builder.finish(), into)
 }
 
+/// Bytes of a [`root_query`].
+pub const ROOT_QUERY: usize = 17;
+
+/// A query for the name servers of the root: every resolver can answer it from memory, and it tells
+/// the servers nothing of who asks or why.
+pub fn root_query(id: u16) -> [u8; ROOT_QUERY] {
+    let [high, low] = id.to_be_bytes();
+    // RD, one question: the root's empty name, NS, IN (RFC 1035 §4.1).
+    [high, low, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1]
+}
+
+/// Makes `response`, the answer to a query that was sent with another id, the answer to `query`: its id
+/// and its spelling of the name. Tells whether it answers that query at all (RFC 5452 §9.1); an error
+/// may leave out the question.
+pub fn adopt_response(query: &[u8], response: &mut [u8]) -> bool {
+    let Some(question) = question_len(query) else { return false };
+    let Ok(message) = Message::from_slice(response) else { return false };
+    let (header, questions) = (message.header(), message.header_counts().qdcount());
+    if !header.qr() {
+        return false;
+    }
+    if questions == 0 && header.rcode() != Rcode::NOERROR {
+        response[..2].copy_from_slice(&query[..2]);
+        return true;
+    }
+    let range = HEADER..HEADER + question;
+    let same = response.get(range.clone()).is_some_and(|theirs| {
+        let (ours, name) = (&query[range.clone()], question - TYPE_AND_CLASS);
+        // Bytes of length are below any letter.
+        theirs[..name].eq_ignore_ascii_case(&ours[..name]) && theirs[name..] == ours[name..]
+    });
+    if questions != 1 || !same {
+        return false;
+    }
+    response[..2].copy_from_slice(&query[..2]);
+    response[range.clone()].copy_from_slice(&query[range]);
+    true
+}
+
+/// Length of the first question; it has no compressed name (RFC 1035 §4.1.4).
+fn question_len(query: &[u8]) -> Option<usize> {
+    let mut at = HEADER;
+    loop {
+        let length = *query.get(at)?;
+        at += 1 + usize::from(length);
+        match length {
+            0 => break,
+            1..=63 => {}
+            64.. => return None,
+        }
+    }
+    let end = at + TYPE_AND_CLASS;
+    (end <= query.len()).then_some(end - HEADER)
+}
+
 fn copy(message: &[u8], into: &mut [u8]) -> Option<usize> {
     into.get_mut(..message.len())?.copy_from_slice(message);
     Some(message.len())
@@ -44,6 +105,7 @@ fn copy(message: &[u8], into: &mut [u8]) -> Option<usize> {
 mod tests {
     use domain::base::Name;
     use domain::base::iana::Rtype;
+    use domain::base::name::ToLabelIter;
     use domain::rdata::A;
 
     use super::*;
@@ -93,6 +155,47 @@ mod tests {
         assert!(cut.header().tc() && cut.header().qr());
         assert_eq!((cut.header().id(), cut.header_counts().ancount()), (77, 0));
         assert_eq!(into[12..len], query[12..]);
+    }
+
+    #[test]
+    fn the_measuring_question_is_a_query_for_the_root_servers() {
+        let query = root_query(0x1234);
+
+        let message = Message::from_slice(&query).unwrap();
+        let question = message.sole_question().unwrap();
+        assert_eq!((message.header().id(), message.header().rd()), (0x1234, true));
+        assert_eq!(question.qname().iter_labels().count(), 1, "the root alone");
+        assert_eq!(question.qtype(), Rtype::NS);
+    }
+
+    #[test]
+    fn a_response_gets_the_id_and_the_spelling_of_its_query() {
+        let query = query();
+        let mut response = query.to_ascii_lowercase();
+        (response[0], response[2]) = (99, query[2] | 0x80);
+        let mut error = response[..12].to_vec();
+        (error[3], error[5]) = (1, 0);
+
+        assert!(adopt_response(&query, &mut response));
+        assert_eq!((&response[..2], &response[12..]), (&query[..2], &query[12..]));
+        assert!(adopt_response(&query, &mut error), "an error may come without the question");
+        assert_eq!(error[..2], query[..2]);
+    }
+
+    #[test]
+    fn a_response_to_another_question_is_none() {
+        let query = query();
+        let mut response = query.clone();
+        assert!(!adopt_response(&query, &mut response), "a query is no response");
+        response[2] |= 0x80;
+        for at in 12..query.len() {
+            let mut other = response.clone();
+            other[at] ^= 1;
+            assert!(!adopt_response(&query, &mut other), "byte {at}");
+        }
+        assert!(!adopt_response(&query, &mut response[..20]));
+        assert!(!adopt_response(&query[..20], &mut response));
+        assert!(!adopt_response(&[0xff; 40], &mut response));
     }
 
     #[test]

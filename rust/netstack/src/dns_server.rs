@@ -1,30 +1,63 @@
-//! DNS over TCP on every sentinel address.
+//! DNS over TCP: a Client's server on every sentinel address, and a Gateway's on its own.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use packet::Instant;
-use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
+use smoltcp::iface::{Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
-use smoltcp::time::{Duration as StackDuration, Instant as StackInstant};
-use smoltcp::wire::{HardwareAddress, IpCidr, Ipv4Address, Ipv6Address};
+use smoltcp::time::Duration as StackDuration;
 
 use crate::device::QueueDevice;
+use crate::stack::{after, interface, stack_time, take_message};
 
-/// Connections that one sentinel serves at once (dataplane §3.2).
-const CONNECTIONS_PER_SENTINEL: usize = 10;
-/// Sentinels that can have connections at once; bounds the memory of sockets.
-const SENTINELS: usize = 16;
+/// Connections that one sentinel serves, or one Client has, at once (dataplane §3.2).
+const CONNECTIONS_OF_ONE: usize = 10;
+/// Connections at once; bounds the memory of sockets.
+const CONNECTIONS: usize = 160;
 /// Buffer of a socket in each direction: the largest DNS message (RFC 1035 §4.2.2).
 const SOCKET_BUFFER: usize = 65_535;
 /// A connection without traffic for so long is closed (RFC 7766 §6.2.3: "a few seconds").
 const IDLE: Duration = Duration::from_secs(10);
-const DNS_PORT: u16 = 53;
-/// Addresses of the stack itself: sentinels, so that they collide with nobody's.
-const OWN_IPV4: Ipv4Address = Ipv4Address::new(100, 100, 111, 1);
-const OWN_IPV6: Ipv6Address =
-    Ipv6Address::new(0xfd00, 0x2021, 0x1111, 0x8000, 0x100, 0x100, 0x111, 0);
+
+/// Where a [`DnsServer`] listens, and who shares it.
+#[derive(Clone, Copy, Debug)]
+pub struct Listening {
+    /// The port.
+    pub port: u16,
+    /// Addresses of the stack itself. Packets to others reach it too: which addresses are served is
+    /// the caller's affair.
+    pub ipv4: Ipv4Addr,
+    /// See `ipv4`.
+    pub ipv6: Ipv6Addr,
+    /// Whose connections are counted together: those to one address, or those from one.
+    pub shared_by: SharedBy,
+}
+
+/// Whose connections are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SharedBy {
+    /// Those to one address of the server: one host asks several sentinels.
+    Server,
+    /// Those from one address: several Clients ask one Gateway.
+    Client,
+}
+
+impl Listening {
+    /// Port 53 of the sentinels (dataplane §3.2). The stack's own are the ranges' first: they
+    /// collide with nobody's.
+    pub fn sentinels() -> Self {
+        let ipv4 = Ipv4Addr::new(100, 100, 111, 1);
+        let ipv6 = Ipv6Addr::new(0xfd00, 0x2021, 0x1111, 0x8000, 0x100, 0x100, 0x111, 0);
+        Self { port: 53, ipv4, ipv6, shared_by: SharedBy::Server }
+    }
+
+    /// A port of a Gateway's own addresses (dataplane §4.8).
+    pub fn gateway(ipv4: Ipv4Addr, ipv6: Ipv6Addr, port: u16) -> Self {
+        Self { port, ipv4, ipv6, shared_by: SharedBy::Client }
+    }
+}
 
 /// One connection of one client program; never used again for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +73,7 @@ struct Connection {
 
 /// The servers. Drive it like every state machine here: one input, then drain.
 pub struct DnsServer {
+    listening_at: Listening,
     interface: Interface,
     device: QueueDevice,
     sockets: SocketSet<'static>,
@@ -52,22 +86,14 @@ pub struct DnsServer {
 
 impl DnsServer {
     /// Creates the servers. `seed` gives initial sequence numbers.
-    pub fn new(seed: u64, now: Instant) -> Self {
+    pub fn new(listening_at: Listening, seed: u64, now: Instant) -> Self {
         let mut device = QueueDevice::default();
-        let mut config = Config::new(HardwareAddress::Ip);
-        config.random_seed = seed;
-        let mut interface = Interface::new(config, &mut device, stack_time(now));
-        // The caller hands over packets to sentinels only; which addresses these are is its affair.
+        let Listening { ipv4, ipv6, .. } = listening_at;
+        let mut interface = interface(&mut device, ipv4, ipv6, seed, now);
+        // The caller hands over packets to its own addresses only; which these are is its affair.
         interface.set_any_ip(true);
-        interface.update_ip_addrs(|addresses| {
-            // The list holds two: smoltcp's default capacity.
-            let _ = addresses.push(IpCidr::new(OWN_IPV4.into(), 32));
-            let _ = addresses.push(IpCidr::new(OWN_IPV6.into(), 128));
-        });
-        // With any_ip, smoltcp takes a packet for a foreign address if a route leads to an own one.
-        let _ = interface.routes_mut().add_default_ipv4_route(OWN_IPV4);
-        let _ = interface.routes_mut().add_default_ipv6_route(OWN_IPV6);
         Self {
+            listening_at,
             interface,
             device,
             sockets: SocketSet::new(Vec::new()),
@@ -79,7 +105,7 @@ impl DnsServer {
         }
     }
 
-    /// A TCP packet of the host to port 53 of a sentinel.
+    /// A TCP packet to the server's port.
     pub fn handle_packet(&mut self, packet: &[u8], now: Instant) {
         self.listen();
         self.device.push(packet);
@@ -95,7 +121,7 @@ impl DnsServer {
     pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
         let idle = self.connections.iter().map(|c| c.idle_since + IDLE).min()?;
         let delay = self.interface.poll_delay(stack_time(now), &self.sockets);
-        let stack = delay.map(|delay| now + Duration::from_micros(delay.total_micros()));
+        let stack = delay.map(|delay| after(now, delay));
         Some(stack.map_or(idle, |at| at.min(idle)))
     }
 
@@ -104,7 +130,8 @@ impl DnsServer {
         self.device.pop(take)
     }
 
-    /// The next whole query, with the sentinel that it was sent to.
+    /// The next whole query, with the address that shares the server: the sentinel that it was sent
+    /// to, or the Client that sent it.
     pub fn poll_query(&mut self) -> Option<(ConnectionId, IpAddr, Vec<u8>)> {
         self.queries.pop_front()
     }
@@ -120,7 +147,7 @@ impl DnsServer {
         self.run(now);
     }
 
-    /// Connections refused because a sentinel had as many as it may.
+    /// Connections refused because who shares the server had as many as it may.
     pub fn refused(&self) -> u64 {
         self.refused
     }
@@ -137,14 +164,13 @@ impl DnsServer {
 
     /// Keeps one socket listening while there is room for another connection.
     fn listen(&mut self) {
-        if self.listening.is_none() && self.connections.len() < CONNECTIONS_PER_SENTINEL * SENTINELS
-        {
+        if self.listening.is_none() && self.connections.len() < CONNECTIONS {
             let buffer = || SocketBuffer::new(vec![0; SOCKET_BUFFER]);
             let mut socket = Socket::new(buffer(), buffer());
             socket.set_ack_delay(None);
             socket.set_nagle_enabled(false);
             socket.set_timeout(Some(StackDuration::from_secs(IDLE.as_secs())));
-            if socket.listen(DNS_PORT).is_ok() {
+            if socket.listen(self.listening_at.port).is_ok() {
                 self.listening = Some(self.sockets.add(socket));
             }
         }
@@ -158,11 +184,13 @@ impl DnsServer {
             return;
         }
         self.listening = None;
-        let sentinel = local_address(socket);
+        let shared_by = self.listening_at.shared_by;
+        let sharing = sharing(socket, shared_by);
         let open = self.connections.iter().filter(|connection| {
-            local_address(self.sockets.get::<Socket<'_>>(connection.handle)) == sentinel
+            let socket = self.sockets.get::<Socket<'_>>(connection.handle);
+            self::sharing(socket, shared_by) == sharing
         });
-        if open.count() >= CONNECTIONS_PER_SENTINEL {
+        if open.count() >= CONNECTIONS_OF_ONE {
             self.refused += 1;
             self.sockets.get_mut::<Socket<'_>>(handle).abort();
         }
@@ -181,8 +209,8 @@ impl DnsServer {
             let socket = self.sockets.get_mut::<Socket<'_>>(connection.handle);
             while let Some(query) = take_message(socket) {
                 connection.idle_since = now;
-                if let Some(sentinel) = local_address(socket) {
-                    self.queries.push_back((connection.id, sentinel, query));
+                if let Some(address) = sharing(socket, self.listening_at.shared_by) {
+                    self.queries.push_back((connection.id, address, query));
                 }
             }
         }
@@ -223,29 +251,11 @@ impl DnsServer {
     }
 }
 
-/// Takes one whole message out of the socket's buffer, if it is there.
-fn take_message(socket: &mut Socket<'_>) -> Option<Vec<u8>> {
-    if !socket.can_recv() {
-        return None;
-    }
-    let mut length = [0; 2];
-    if socket.peek_slice(&mut length).ok()? < 2 {
-        return None;
-    }
-    let whole = 2 + usize::from(u16::from_be_bytes(length));
-    if socket.recv_queue() < whole {
-        return None;
-    }
-    let mut message = vec![0; whole];
-    socket.recv_slice(&mut message).ok()?;
-    message.drain(..2);
-    Some(message)
-}
-
-fn local_address(socket: &Socket<'_>) -> Option<IpAddr> {
-    socket.local_endpoint().map(|endpoint| SocketAddr::from(endpoint).ip())
-}
-
-fn stack_time(now: Instant) -> StackInstant {
-    StackInstant::from_micros(i64::try_from(now.as_nanos() / 1000).unwrap_or(i64::MAX))
+/// The address of a connection that its server is shared by.
+fn sharing(socket: &Socket<'_>, shared_by: SharedBy) -> Option<IpAddr> {
+    let endpoint = match shared_by {
+        SharedBy::Server => socket.local_endpoint(),
+        SharedBy::Client => socket.remote_endpoint(),
+    };
+    endpoint.map(|endpoint| SocketAddr::from(endpoint).ip())
 }

@@ -9,10 +9,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::checksum::{complete, pseudo_header, sum};
+use crate::checksum::{complete, pseudo_header, sum, verify};
 use crate::parse::parse_up_to;
 use crate::wire::{
-    IcmpHeader, Ipv4Header, Ipv6Header, TcpHeader, UdpHeader, field, protocol, put_word,
+    IcmpHeader, Ipv4Header, Ipv6Header, TcpHeader, UdpHeader, field, protocol, put_word, word,
 };
 use crate::{TcpFlags, Transport};
 
@@ -83,6 +83,19 @@ pub fn echo(
     let header = IcmpHeader { kind, code: 0, checksum: 0.into(), rest: [a, b, c, d] };
     let ip = Ip { source, destination, hops: HOPS };
     ip.packet(protocol, header.as_bytes(), payload, into)
+}
+
+/// The reply to `request`, one whole echo request with right checksums: its identifier, sequence number
+/// and data go back (RFC 792, RFC 4443 §4.2). `None` also if it is something else, or damaged.
+pub fn echo_reply(request: &[u8], into: &mut [u8]) -> Option<usize> {
+    let summary = parse_up_to(request, usize::MAX).ok()?;
+    let Transport::Echo { identifier, request: true } = summary.transport else { return None };
+    if !verify(request, &summary) {
+        return None;
+    }
+    let sequence = word(request, usize::from(summary.transport_offset) + field::ECHO_SEQUENCE);
+    let data = &request[usize::from(summary.header_len)..];
+    echo(summary.destination, summary.source, identifier, sequence, false, data, into)
 }
 
 /// The RST that answers `segment`, one whole TCP packet (RFC 9293 §3.10.7.1); `None` also if it is

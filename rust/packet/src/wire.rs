@@ -31,6 +31,7 @@ pub(crate) mod field {
     pub(crate) const UDP_CHECKSUM: usize = 6;
     pub(crate) const ICMP_CHECKSUM: usize = 2;
     pub(crate) const ECHO_IDENTIFIER: usize = 4;
+    pub(crate) const ECHO_SEQUENCE: usize = 6;
 }
 
 /// RFC 791 §3.1, without options.

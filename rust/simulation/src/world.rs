@@ -1,7 +1,9 @@
-//! Any number of Clients and Gateways, joined by links, under one clock.
+//! Any number of Clients and Gateways, joined by links, under one clock, and the name servers that they
+//! ask outside.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use link::{Link, LinkConfig};
 use nat::control::{ClientId, GatewayId};
@@ -9,7 +11,8 @@ use nat::resource_nat::RefreshPolicy;
 use packet::{Class, Instant, Malformed, SendBuffer, Train, TrainSink};
 use tunnel::messages::{ClientPeer, Command, Endpoint as PeerEndpoint, Event, GatewayPeer};
 use tunnel::{
-    Client, ClientConfig, Endpoint, Gateway, GatewayConfig, Io, SEND_BUFFER_BYTES, SEND_BUFFER_RUNS,
+    Client, ClientConfig, DnsTransmit, Endpoint, Gateway, GatewayConfig, Io, SEND_BUFFER_BYTES,
+    SEND_BUFFER_RUNS,
 };
 
 /// Which station; they are numbered in the order in which they were added.
@@ -26,6 +29,21 @@ pub struct Handed {
     pub packet: Vec<u8>,
 }
 
+/// The loop gives a query up after this.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A name server outside the tunnel.
+#[derive(Clone, Copy, Debug)]
+pub struct NameServer {
+    /// How long an answer takes.
+    pub after: Duration,
+    /// What it answers; `None`: nothing, ever.
+    pub answer: fn(&DnsTransmit) -> Option<Vec<u8>>,
+}
+
+/// To which station, the number of its query, and the response.
+type Answer = (Station, u64, Option<Vec<u8>>);
+
 /// Stations and the links between them. Only [`World::advance`] moves the clock.
 pub struct World {
     stations: Vec<Box<dyn Endpoint>>,
@@ -36,6 +54,11 @@ pub struct World {
     datagrams: Vec<u8>,
     handed: VecDeque<Handed>,
     events: VecDeque<(Instant, Station, Event)>,
+    servers: BTreeMap<SocketAddr, NameServer>,
+    /// Answers on their way, by arrival and number.
+    answers: BTreeMap<(Instant, u64), Answer>,
+    queries: Vec<(Instant, Station, DnsTransmit)>,
+    asked: u64,
 }
 
 /// Collects what a station hands to its host.
@@ -65,6 +88,10 @@ impl Default for World {
             datagrams: Vec::new(),
             handed: VecDeque::new(),
             events: VecDeque::new(),
+            servers: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            queries: Vec::new(),
+            asked: 0,
         }
     }
 }
@@ -85,6 +112,16 @@ impl World {
     /// Puts a new process in the place of a Client; what was on its way arrives.
     pub fn restart_client(&mut self, client: Station, config: ClientConfig) {
         self.stations[client] = Box::new(Client::new(config, self.now));
+    }
+
+    /// Puts a name server at an address, or another one in its place.
+    pub fn set_server(&mut self, address: SocketAddr, server: NameServer) {
+        self.servers.insert(address, server);
+    }
+
+    /// Takes what stations asked of name servers: when, who, what.
+    pub fn take_queries(&mut self) -> Vec<(Instant, Station, DnsTransmit)> {
+        std::mem::take(&mut self.queries)
     }
 
     /// Joins two stations by a link each way.
@@ -170,7 +207,8 @@ impl World {
     pub fn next_wake(&self) -> Option<Instant> {
         let stations = self.stations.iter().filter_map(|s| s.poll_timeout(self.now));
         let links = self.links.values().filter_map(Link::poll_timeout);
-        stations.map(|(at, _)| at).chain(links).min()
+        let answer = self.answers.first_key_value().map(|((at, _), _)| *at);
+        stations.map(|(at, _)| at).chain(links).chain(answer).min()
     }
 
     /// Moves the clock to `until`, doing all that falls due on the way.
@@ -213,6 +251,14 @@ impl World {
                 self.input(station, |endpoint, io| endpoint.handle_timeout(now, io));
             }
         }
+        while let Some(entry) = self.answers.first_entry()
+            && entry.key().0 <= now
+        {
+            let (station, id, response) = entry.remove();
+            self.input(station, |endpoint, io| {
+                endpoint.handle_dns_response(id, response.as_deref(), now, io);
+            });
+        }
         let pairs: Vec<_> = self.links.keys().copied().collect();
         for (from, to) in pairs {
             self.receive(from, to);
@@ -240,8 +286,18 @@ impl World {
         let mut io = Io { send: &mut self.send, host: &mut host };
         give(endpoint.as_mut(), &mut io);
         while let Some(query) = endpoint.poll_dns() {
-            // There is no server outside in this world.
-            endpoint.handle_dns_response(query.id, None, now, &mut io);
+            let server = self.servers.get(&query.server);
+            match server.map(|server| ((server.answer)(&query), server.after)) {
+                // Nobody is there: the host is told at once.
+                None => endpoint.handle_dns_response(query.id, None, now, &mut io),
+                Some((response, after)) => {
+                    let after = if response.is_some() { after } else { QUERY_TIMEOUT };
+                    self.asked += 1;
+                    let answer = (station, query.id, response);
+                    self.answers.insert((now + after, self.asked), answer);
+                }
+            }
+            self.queries.push((now, station, query));
         }
         for (run, bytes) in self.send.iter() {
             let link = station_of(run.remote).and_then(|to| self.links.get_mut(&(station, to)));

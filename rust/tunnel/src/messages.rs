@@ -184,12 +184,40 @@ pub struct ProxyRecord {
     pub ipv6: [Ipv6Addr; 4],
 }
 
+/// What is explained (R40): what would become of a packet to `target`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explain {
+    /// A name or an address.
+    pub target: String,
+    /// The destination port; does not matter for ICMP.
+    #[serde(default)]
+    pub port: u16,
+    /// The protocol.
+    #[serde(default)]
+    pub protocol: FlowProtocol,
+}
+
+/// What a flow consists of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FlowProtocol {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+    /// ICMP echo.
+    Icmp,
+}
+
 /// What can be asked of a Client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InspectClient {
     /// Entries of the DNS resource NAT.
     Resources,
+    /// One row: what would become of a packet, from live state; asking changes nothing (R40).
+    Explain(Explain),
     /// Counters of everything.
     Counters,
 }
@@ -202,6 +230,16 @@ pub enum ClientEvent {
     AuthorizationNeeded {
         /// Which.
         resource: ResourceId,
+    },
+    /// A Gateway answers nothing any more: another is wanted for new flows.
+    GatewayDead {
+        /// Which.
+        gateway: GatewayId,
+    },
+    /// A Gateway that was dead answers again.
+    GatewayAlive {
+        /// Which.
+        gateway: GatewayId,
     },
     /// The addresses that DNS is asked at changed: the host is to be told.
     SentinelsChanged {
@@ -254,6 +292,11 @@ pub enum NatEvent {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum GatewayCommand {
+    /// Replaces the site's name servers, which the Gateway's DNS server asks (dataplane §4.8).
+    SetDnsServers {
+        /// The servers, most wanted first; the first ten count.
+        servers: Vec<SocketAddr>,
+    },
     /// Adds a Client, or moves it to another endpoint.
     AddClient {
         /// The Client.
@@ -351,9 +394,12 @@ impl From<Family> for LookupFamily {
 }
 
 /// What can be asked of a Gateway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InspectGateway {
+    /// A row per Client: what would become of its packet, from live state; asking changes nothing
+    /// (R40).
+    Explain(Explain),
     /// Proxy address → real address, per Client.
     Translations,
     /// The flow table.

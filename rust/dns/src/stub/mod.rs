@@ -93,7 +93,6 @@ enum Decision {
     Nothing(Rcode),
     Addresses(Proxies, Family),
     Pointer(NameId),
-    Minimal,
 }
 
 impl Stub {
@@ -158,7 +157,6 @@ impl Stub {
             Decision::Pointer(name) => {
                 self.names.get(name).map_or(Content::Code(Rcode::SERVFAIL), Content::Pointer)
             }
-            Decision::Minimal => Content::Minimal,
         };
         let len = write(message, asked.as_ref().ok(), &content, max, into)?;
         self.counters.local += 1;
@@ -173,8 +171,12 @@ impl Stub {
         now: Instant,
     ) -> (Decision, Option<NameId>) {
         let mut room = [0; 255];
-        let name = asked.name(&mut room).filter(|_| asked.is_internet());
-        let Some(name) = name else { return (Decision::Elsewhere(Answer::Forward), None) };
+        let Some(name) = asked.name(&mut room) else {
+            return (Decision::Elsewhere(Answer::Forward), None);
+        };
+        if !asked.is_internet() {
+            return (self.decide_class(name), None);
+        }
         if name == CANARY {
             return (Decision::Nothing(Rcode::NXDOMAIN), None);
         }
@@ -195,15 +197,23 @@ impl Stub {
         let decision = match rtype {
             // Hints in them would lead past the proxy addresses.
             Rtype::HTTPS | Rtype::SVCB => Decision::Nothing(Rcode::NOERROR),
-            Rtype::ANY => Decision::Minimal,
             Rtype::AXFR | Rtype::IXFR => Decision::Say(Rcode::REFUSED),
-            _ => {
-                let name = self.passing_name(name);
-                let site = |name| Answer::AskSite { name, resource: first };
-                Decision::Elsewhere(name.map_or(Answer::Forward, site))
-            }
+            _ => match self.passing_name(name) {
+                Some(name) => Decision::Elsewhere(Answer::AskSite { name, resource: first }),
+                None => Decision::Say(Rcode::SERVFAIL),
+            },
         };
         (decision, None)
+    }
+
+    /// Another class than that of the internet: names of resources have none, and are told to nobody.
+    fn decide_class(&mut self, name: &str) -> Decision {
+        self.index.matches_text(name, &mut self.found);
+        if self.found.is_empty() {
+            Decision::Elsewhere(Answer::Forward)
+        } else {
+            Decision::Say(Rcode::REFUSED)
+        }
     }
 
     /// Addresses of a family that a resource of the name offers and that is not known to be empty
@@ -217,7 +227,7 @@ impl Stub {
     ) -> (Decision, Option<NameId>) {
         let offered = self.found.iter().any(|found| found.stack.contains(family));
         let Some(name) = self.intern(text) else {
-            return (Decision::Elsewhere(Answer::Forward), None);
+            return (Decision::Say(Rcode::SERVFAIL), None);
         };
         let Ok(proxies) = self.pool.assign(name, now) else {
             self.counters.exhausted += 1;

@@ -1,9 +1,8 @@
 //! The bytes of an answer.
 
-use domain::base::iana::{Class, OptRcode, Rcode, Rtype};
+use domain::base::iana::{Class, OptRcode, Rcode};
 use domain::base::message_builder::{AdditionalBuilder, AnswerBuilder, MessageBuilder, PushError};
 use domain::base::name::Name as WireName;
-use domain::base::rdata::UnknownRecordData;
 use domain::base::{Header, Message, Serial, Ttl};
 use domain::rdata::{A, Aaaa, Ptr, Soa};
 
@@ -20,8 +19,6 @@ const PLAIN_MAX: usize = 512;
 const OPT_LEN: usize = 11;
 /// All that is said here holds one second: a proxy's meaning may change with the resources.
 const TTL: Ttl = Ttl::from_secs(1);
-/// The answer to a query for everything (RFC 8482 §4.2): a HINFO record that names the RFC.
-const HINFO_8482: &[u8] = b"\x07RFC8482\x00";
 
 /// What an answer says.
 pub(super) enum Content<'a> {
@@ -31,7 +28,6 @@ pub(super) enum Content<'a> {
     None(Rcode),
     Addresses(Proxies, Family),
     Pointer(&'a Name),
-    Minimal,
 }
 
 /// Writes an answer; `None` if not even its question fits.
@@ -102,10 +98,6 @@ fn push(
             let Some(pointed) = wire(pointed, &mut room) else { return Ok(()) };
             answer.push((name, Class::IN, TTL, Ptr::new(pointed)))
         }
-        Content::Minimal => {
-            let data = UnknownRecordData::from_octets(Rtype::HINFO, HINFO_8482);
-            data.map_or(Ok(()), |data| answer.push((name, Class::IN, TTL, data)))
-        }
     }
 }
 
@@ -130,7 +122,7 @@ fn authority<'a>(
 ) -> AdditionalBuilder<Target<'a>> {
     match content {
         Content::Code(code) | Content::None(code) => answer.header_mut().set_rcode(*code),
-        Content::Addresses(..) | Content::Pointer(_) | Content::Minimal => {}
+        Content::Addresses(..) | Content::Pointer(_) => {}
     }
     let mut authority = answer.authority();
     if let (Content::None(_), Some(asked), 0) = (content, asked, version) {

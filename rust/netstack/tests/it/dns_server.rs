@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use netstack::DnsServer;
+use netstack::{DnsServer, Listening};
 use packet::{Instant, TcpFlags, Transport, build, parse};
 
 const NOW: Instant = Instant::ZERO;
@@ -89,7 +89,7 @@ impl Connection {
 #[test]
 fn a_query_comes_out_whole_and_its_answer_goes_back_framed() {
     for sentinel in ["100.100.111.7", "fd00:2021:1111:8000:100:100:111:7"] {
-        let mut server = DnsServer::new(1, NOW);
+        let mut server = DnsServer::new(Listening::sentinels(), 1, NOW);
         let mut connection = Connection::new(40_000, sentinel);
         connection.connect(&mut server);
 
@@ -106,7 +106,7 @@ fn a_query_comes_out_whole_and_its_answer_goes_back_framed() {
 
 #[test]
 fn a_query_in_two_segments_waits_for_the_second() {
-    let mut server = DnsServer::new(1, NOW);
+    let mut server = DnsServer::new(Listening::sentinels(), 1, NOW);
     let mut connection = Connection::new(40_000, "100.100.111.1");
     connection.connect(&mut server);
     let mut framed = (QUERY.len() as u16).to_be_bytes().to_vec();
@@ -123,7 +123,7 @@ fn a_query_in_two_segments_waits_for_the_second() {
 
 #[test]
 fn two_queries_of_one_connection_are_both_answered() {
-    let mut server = DnsServer::new(1, NOW);
+    let mut server = DnsServer::new(Listening::sentinels(), 1, NOW);
     let mut connection = Connection::new(40_000, "100.100.111.1");
     connection.connect(&mut server);
 
@@ -142,7 +142,7 @@ fn two_queries_of_one_connection_are_both_answered() {
 
 #[test]
 fn an_idle_connection_is_closed_and_forgotten() {
-    let mut server = DnsServer::new(1, NOW);
+    let mut server = DnsServer::new(Listening::sentinels(), 1, NOW);
     let mut connection = Connection::new(40_000, "100.100.111.1");
     connection.connect(&mut server);
     connection.receive(&mut server);
@@ -158,7 +158,7 @@ fn an_idle_connection_is_closed_and_forgotten() {
 
 #[test]
 fn the_eleventh_connection_of_a_sentinel_is_refused() {
-    let mut server = DnsServer::new(1, NOW);
+    let mut server = DnsServer::new(Listening::sentinels(), 1, NOW);
     for port in 0..10 {
         Connection::new(40_000 + port, "100.100.111.1").connect(&mut server);
     }
@@ -173,7 +173,7 @@ fn the_eleventh_connection_of_a_sentinel_is_refused() {
 
 #[test]
 fn garbage_is_ignored() {
-    let mut server = DnsServer::new(1, NOW);
+    let mut server = DnsServer::new(Listening::sentinels(), 1, NOW);
     for packet in [&b""[..], &[0x45; 30], &[0x60; 64], &[0xff; 1280]] {
         server.handle_packet(packet, NOW);
     }

@@ -61,6 +61,7 @@ impl Client {
             }
             self.routes.remove(id);
         }
+        self.site_refused(id, now, io);
         self.nat.remove_resource(id);
     }
 
@@ -75,6 +76,7 @@ impl Client {
         let Some(slot) = self.routes.slot(resource) else { return };
         let Some(gateway) = self.meet_gateway(peer, now, io) else { return };
         self.routes.authorize(slot, gateway);
+        self.site_authorized(resource, now, io);
         for key in self.waiting.keys_of(slot) {
             self.advance(key, now, io);
         }
@@ -124,6 +126,7 @@ impl Client {
             AuthorizationFailure::Forbidden | AuthorizationFailure::NotFound => Refusal::Prohibited,
         };
         self.routes.refused(slot, now);
+        self.site_refused(resource, now, io);
         for key in self.waiting.keys_of(slot) {
             self.give_up(key, refusal, now, io);
         }
@@ -140,6 +143,7 @@ impl Client {
         self.nat.remove_gateway(id);
         if let Some(gateway) = self.routes.remove_gateway(id) {
             self.connections.remove(gateway.peer);
+            self.site_lost(gateway.known.ipv4.into(), now, io);
         }
         for key in waiting {
             self.advance(key, now, io);

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ::dns::{Answer, NameId, Prefix};
-use netstack::{ConnectionId, DnsServer};
+use netstack::{ConnectionId, DnsServer, Listening};
 use packet::{Instant, MAX_PACKET, Train, Transport, build};
 use slab::Slab;
 
@@ -26,7 +26,7 @@ const SENTINELS: usize = 256;
 
 /// Who asked.
 #[derive(Clone, Copy, Debug)]
-enum Asker {
+pub(super) enum Asker {
     Udp { client: SocketAddr, sentinel: SocketAddr },
     Tcp(ConnectionId),
 }
@@ -71,7 +71,7 @@ impl Dns {
             next: [1, 0],
             forwarded: Slab::new(),
             transmits: VecDeque::new(),
-            server: DnsServer::new(seed, now),
+            server: DnsServer::new(Listening::sentinels(), seed, now),
             server_timeout: None,
             announced: BTreeSet::new(),
             answer: vec![0; TCP_ANSWER],
@@ -277,8 +277,10 @@ impl Client {
                     self.fail(asker, query, &mut answer, now, io);
                 }
             }
-            // The Gateway's DNS server is the second issue's; until then nothing leaks outside.
-            Answer::AskSite { .. } => self.fail(asker, query, &mut answer, now, io),
+            Answer::AskSite { resource, .. } => {
+                self.dns.answer = answer;
+                return self.ask_site(asker, resource, query, now, io);
+            }
             Answer::Malformed => self.dns.counters.malformed += 1,
         }
         self.dns.answer = answer;
@@ -315,17 +317,35 @@ impl Client {
     ) {
         let key = usize::try_from(id).unwrap_or(usize::MAX);
         let Some(Forwarded { asker, query }) = self.dns.forwarded.try_remove(key) else { return };
-        let mut answer = std::mem::take(&mut self.dns.answer);
         match (response, asker) {
-            (Some(response), Asker::Udp { .. }) if response.len() > UDP_ANSWER => {
-                if let Some(len) = ::dns::truncated(response, &mut answer) {
-                    self.reply(asker, &answer[..len], now, io);
-                }
-            }
-            (Some(response), _) => self.reply(asker, response, now, io),
+            (Some(response), _) => self.deliver_response(asker, response, now, io),
             (None, Asker::Udp { .. }) => self.dns.counters.unanswered += 1,
-            (None, Asker::Tcp(_)) => self.fail(asker, &query, &mut answer, now, io),
+            (None, Asker::Tcp(_)) => self.fail_query(asker, &query, now, io),
         }
+    }
+
+    /// Hands an answer to whoever asked; over UDP one that is too long is cut.
+    pub(super) fn deliver_response(
+        &mut self,
+        asker: Asker,
+        response: &[u8],
+        now: Instant,
+        io: &mut Io<'_>,
+    ) {
+        if matches!(asker, Asker::Tcp(_)) || response.len() <= UDP_ANSWER {
+            return self.reply(asker, response, now, io);
+        }
+        let mut answer = std::mem::take(&mut self.dns.answer);
+        if let Some(len) = ::dns::truncated(response, &mut answer) {
+            self.reply(asker, &answer[..len], now, io);
+        }
+        self.dns.answer = answer;
+    }
+
+    /// Answers a query with a failure.
+    pub(super) fn fail_query(&mut self, asker: Asker, query: &[u8], now: Instant, io: &mut Io<'_>) {
+        let mut answer = std::mem::take(&mut self.dns.answer);
+        self.fail(asker, query, &mut answer, now, io);
         self.dns.answer = answer;
     }
 

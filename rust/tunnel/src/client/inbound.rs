@@ -48,6 +48,9 @@ impl Client {
 
     /// Last station: to the host, if this Gateway may speak for the source (dataplane §3.10).
     fn deliver(&mut self, peer: PeerIndex, train: &Train<'_>, now: Instant, io: &mut Io<'_>) {
+        if self.receive_site(peer, train, now, io) {
+            return;
+        }
         let summary = *train.summary();
         let allowed = self.is_own(summary.destination) && self.may_speak(peer, &summary, now);
         if allowed {

@@ -14,6 +14,7 @@ const PAGE: usize = 256;
 impl Client {
     pub(super) fn inspect(&mut self, id: u64, what: InspectClient, cursor: u64, now: Instant) {
         let (rows, cursor) = match what {
+            InspectClient::Explain(_) => (Vec::new(), None),
             InspectClient::Counters => (vec![self.counters_row()], None),
             InspectClient::Resources => self.resource_rows(cursor, now),
         };
@@ -59,6 +60,11 @@ impl Client {
                 "unanswered": dns.unanswered,
                 "malformed": dns.malformed,
                 "refused": dns.refused,
+            },
+            "site": {
+                "asked": self.site.counters.asked,
+                "answered": self.site.counters.answered,
+                "failed": self.site.counters.failed,
             },
             "datagrams": {
                 "malformed": opened.malformed,

@@ -2,7 +2,8 @@
 //!
 //! Split by direction: [`outbound`] from the TUN to a peer, [`inbound`] from a peer to the TUN,
 //! [`waiting`] for packets that cannot leave yet, [`announce`] for the messages of the DNS resource
-//! NAT, [`dns`] for queries, [`routes`] for what leads where, [`command`] for orchestration.
+//! NAT, [`dns`] for queries, [`site`] for those that a
+//! Gateway answers, [`routes`] for what leads where, [`command`] for orchestration.
 
 mod announce;
 mod command;
@@ -11,6 +12,7 @@ mod inbound;
 mod inspect;
 mod outbound;
 mod routes;
+mod site;
 mod waiting;
 
 use std::collections::VecDeque;
@@ -26,6 +28,7 @@ use packet::{Instant, Malformed, Train};
 pub(crate) use self::command::session;
 use self::dns::Dns;
 use self::routes::Routes;
+use self::site::Site;
 use self::waiting::Waiting;
 use crate::endpoint::{DnsTransmit, Endpoint, Io, MisdirectedCommand, Reason, soonest};
 use crate::messages::{ClientEvent, Command, Event};
@@ -79,6 +82,7 @@ pub struct Client {
     routes: Routes,
     stub: Stub,
     dns: Dns,
+    site: Site,
     nat: ResourceNat,
     buffer: PacketBuffer,
     waiting: Waiting,
@@ -119,6 +123,7 @@ impl Client {
             routes: Routes::default(),
             stub: Stub::new(&StubConfig { proxies, seed }),
             dns: Dns::new(sentinels, seed, now),
+            site: Site::new(ipv4, ipv6, seed, now),
             nat: ResourceNat::with_policy(nat, policy),
             buffer: PacketBuffer::new(buffer, seed),
             waiting: Waiting::default(),
@@ -206,6 +211,7 @@ impl Endpoint for Client {
         self.give_up_expired(now, io);
         self.repeat_requests(now);
         self.run_netstack(now, io);
+        self.run_site(now, io);
         self.settle(now, io);
     }
 
@@ -217,6 +223,7 @@ impl Endpoint for Client {
             self.nat.poll_timeout().map(|(at, _)| (at, Reason::Nat)),
             self.buffer.poll_timeout().map(|(at, _)| (at, Reason::Buffer)),
             self.routes.next_request().map(|at| (at, Reason::Authorization)),
+            self.site.poll_timeout(),
             self.dns.poll_timeout().map(|at| (at, Reason::Netstack)),
         ];
         timers.into_iter().fold(drain, soonest)

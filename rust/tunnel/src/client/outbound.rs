@@ -59,6 +59,9 @@ impl Client {
         io: &mut Io<'_>,
     ) -> Result<(), Refusal> {
         let summary = *train.summary();
+        if let Some((gateway, _)) = self.routes.gateway_of_address(summary.destination) {
+            return self.send_to_gateway(gateway, train, now, io);
+        }
         let route = self.route(summary.destination, &summary.transport, now)?;
         let key = WaitKey::new(&route, Family::of(summary.destination));
         if self.waiting.holds(&key) {

@@ -66,6 +66,10 @@ impl GatewayEntry {
     pub(super) fn owns(&self, address: IpAddr) -> bool {
         address == self.known.ipv4 || address == self.known.ipv6
     }
+
+    fn addresses(&self) -> [IpAddr; 2] {
+        [self.known.ipv4.into(), self.known.ipv6.into()]
+    }
 }
 
 /// Resources that cover a name, most specific first; computed once and again after a change.
@@ -83,6 +87,7 @@ pub(super) struct Routes {
     gateways: Slab<GatewayEntry>,
     gateway_by_id: BTreeMap<GatewayId, GatewaySlot>,
     gateway_by_peer: HashMap<u32, GatewaySlot, FixedState>,
+    gateway_by_address: BTreeMap<IpAddr, GatewaySlot>,
     names: Vec<NameRoutes>,
     networks: BTreeMap<Prefix, SmallVec<[ResourceSlot; 2]>>,
     /// Prefix lengths in use, longest first: (IPv4, IPv6).
@@ -151,20 +156,42 @@ impl Routes {
         Some((slot, self.gateway(slot)?))
     }
 
+    /// The Gateway that has a tunnel address.
+    pub(super) fn gateway_of_address(
+        &self,
+        address: IpAddr,
+    ) -> Option<(GatewaySlot, &GatewayEntry)> {
+        let slot = *self.gateway_by_address.get(&address)?;
+        Some((slot, self.gateway(slot)?))
+    }
+
     /// Adds a Gateway, or replaces what is known of it.
     pub(super) fn set_gateway(&mut self, entry: GatewayEntry) -> GatewaySlot {
-        let (id, peer) = (entry.id(), entry.peer);
+        let (id, peer, addresses) = (entry.id(), entry.peer, entry.addresses());
         let slot = match self.gateway_slot(id) {
             Some(slot) => {
                 let former = std::mem::replace(&mut self.gateways[slot.0 as usize], entry);
-                self.gateway_by_peer.remove(&former.peer.0);
+                self.forget_gateway(slot, &former);
                 slot
             }
             None => GatewaySlot(self.gateways.insert(entry) as u32),
         };
         self.gateway_by_id.insert(id, slot);
         self.gateway_by_peer.insert(peer.0, slot);
+        for address in addresses {
+            self.gateway_by_address.insert(address, slot);
+        }
         slot
+    }
+
+    /// Takes a Gateway out of the indexes, where an address is not another's by now.
+    fn forget_gateway(&mut self, slot: GatewaySlot, entry: &GatewayEntry) {
+        self.gateway_by_peer.remove(&entry.peer.0);
+        for address in entry.addresses() {
+            if self.gateway_by_address.get(&address) == Some(&slot) {
+                self.gateway_by_address.remove(&address);
+            }
+        }
     }
 
     /// Takes over the name of a resource that is otherwise as it was; tells whether it is.
@@ -186,7 +213,7 @@ impl Routes {
             entry.gateway.take_if(|served| *served == slot);
         }
         let entry = self.gateways.try_remove(slot.0 as usize)?;
-        self.gateway_by_peer.remove(&entry.peer.0);
+        self.forget_gateway(slot, &entry);
         Some(entry)
     }
 
@@ -303,25 +330,24 @@ impl Routes {
         }
     }
 
-    /// Repeats requests whose time has come and of which `wanted` says that packets wait for them;
-    /// forgets the others.
-    pub(super) fn repeat_requests(&mut self, now: Instant, wanted: impl Fn(ResourceSlot) -> bool) {
-        while let Some(&(at, slot)) = self.waiting_requests.first() {
-            if at > now {
-                return;
-            }
-            self.waiting_requests.pop_first();
-            let Some(entry) = self.resources.get_mut(slot.0 as usize) else { continue };
-            let Some(request) = &mut entry.request else { continue };
-            if wanted(slot) {
-                request.pause = (request.pause * 2).min(LAST_REPEAT);
-                request.repeat_at = now + request.pause;
-                self.waiting_requests.insert((request.repeat_at, slot));
-                if !self.requests.contains(&slot) {
-                    self.requests.push_back(slot);
-                }
-            } else {
-                entry.request = None;
+    /// Takes out a resource whose request is to be repeated, if anything wants it still.
+    pub(super) fn pop_due_request(&mut self, now: Instant) -> Option<ResourceSlot> {
+        let &(at, slot) = self.waiting_requests.first().filter(|(at, _)| *at <= now)?;
+        self.waiting_requests.remove(&(at, slot));
+        Some(slot)
+    }
+
+    /// Repeats a due request, or forgets it if it is not `wanted` any more.
+    pub(super) fn repeat_request(&mut self, slot: ResourceSlot, wanted: bool, now: Instant) {
+        let Some(entry) = self.resources.get_mut(slot.0 as usize) else { return };
+        let Some(mut request) = entry.request.take() else { return };
+        if wanted {
+            request.pause = (request.pause * 2).min(LAST_REPEAT);
+            request.repeat_at = now + request.pause;
+            self.waiting_requests.insert((request.repeat_at, slot));
+            entry.request = Some(request);
+            if !self.requests.contains(&slot) {
+                self.requests.push_back(slot);
             }
         }
     }

@@ -293,12 +293,15 @@ impl Client {
         for key in self.waiting.keys_of_connection(peer) {
             self.advance(key, now, io);
         }
+        self.site_ready(peer, now, io);
     }
 
-    /// Repeats requests for authorisation that packets wait for.
+    /// Repeats requests for authorisation that packets or queries wait for.
     pub(super) fn repeat_requests(&mut self, now: Instant) {
-        let waiting = &self.waiting;
-        self.routes.repeat_requests(now, |resource| waiting.waits_for(resource));
+        while let Some(resource) = self.routes.pop_due_request(now) {
+            let wanted = self.waiting.waits_for(resource) || self.site_waits_for(resource);
+            self.routes.repeat_request(resource, wanted, now);
+        }
     }
 }
 

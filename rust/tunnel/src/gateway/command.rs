@@ -17,6 +17,7 @@ use crate::messages::{ClientPeer, GatewayCommand, GatewayEvent, LookupResult, Re
 impl Gateway {
     pub(super) fn apply(&mut self, command: GatewayCommand, now: Instant, io: &mut Io<'_>) {
         match command {
+            GatewayCommand::SetDnsServers { servers } => self.dns.set_servers(&servers, now),
             GatewayCommand::AddClient { client } => self.add_client(&client, now),
             GatewayCommand::RemoveClient { client } => self.remove_client(client, now),
             GatewayCommand::Authorize { client, resource, expires_in } => {

@@ -9,20 +9,20 @@ use packet::{Instant, Summary, TcpFlags, Train, Transport};
 
 use super::Gateway;
 use super::clients::ClientSlot;
+use super::dns;
 use super::waiting::WaitKey;
 use crate::endpoint::Io;
 use crate::incoming::{self, Incoming};
 use crate::refuse::{Refusal, is_multicast};
 
-/// Port of the Gateway's DNS server (R43).
-const DNS_PORT: u16 = 53535;
-
 /// Where an admitted train goes.
 enum Destination {
     /// Through the NAT.
     Proxy,
-    /// As it is: a network, or the Gateway itself.
+    /// As it is, to a network.
     Direct,
+    /// The Gateway itself.
+    Own,
 }
 
 /// What became of a train at the NAT.
@@ -81,6 +81,7 @@ impl Gateway {
     ) {
         let forwarded = match self.admit(client, train.summary()) {
             Ok(Destination::Direct) => Ok(Translated::Ready),
+            Ok(Destination::Own) => return self.serve(client, &train, now, io),
             Ok(Destination::Proxy) => self.translate(client, &mut train, now),
             Err(refusal) => Err(refusal),
         };
@@ -110,12 +111,12 @@ impl Gateway {
         if self.is_proxy(destination) {
             return Ok(Destination::Proxy);
         }
-        let permitted = if self.is_own(destination) {
-            is_service(transport)
-        } else {
-            !self.is_tunnel(destination)
-                && entry.grants.permits_address(destination, transport, true)
-        };
+        if self.is_own(destination) && is_service(transport) {
+            return Ok(Destination::Own);
+        }
+        let permitted = !self.is_tunnel(destination)
+            && !self.is_own(destination)
+            && entry.grants.permits_address(destination, transport, true);
         if permitted { Ok(Destination::Direct) } else { Err(Refusal::Prohibited) }
     }
 
@@ -232,7 +233,7 @@ impl Gateway {
 fn is_service(transport: &Transport) -> bool {
     match *transport {
         Transport::Tcp { destination, .. } | Transport::Udp { destination, .. } => {
-            destination == DNS_PORT
+            destination == dns::PORT
         }
         Transport::Echo { request, .. } => request,
         Transport::IcmpError | Transport::Other { .. } => false,

@@ -12,6 +12,7 @@ const PAGE: usize = 256;
 impl Gateway {
     pub(super) fn inspect(&mut self, id: u64, what: InspectGateway, cursor: u64, now: Instant) {
         let (rows, cursor) = match what {
+            InspectGateway::Explain(_) => (Vec::new(), None),
             InspectGateway::Counters => (vec![self.counters_row()], None),
             InspectGateway::Flows => self.flow_rows(cursor, now),
             InspectGateway::Translations => self.translation_rows(cursor, now),
@@ -67,6 +68,13 @@ impl Gateway {
             "control_ignored": self.counters.control_ignored,
             "records_dropped": self.records_dropped,
             "refused": self.refuser.counters(),
+            "dns": {
+                "forwarded": self.dns.counters.forwarded,
+                "answered": self.dns.counters.answered,
+                "failed": self.dns.counters.failed,
+                "malformed": self.dns.counters.malformed,
+                "echoes": self.dns.counters.echoes,
+            },
             "flows": {
                 "live": flows.live,
                 "resting": flows.resting,

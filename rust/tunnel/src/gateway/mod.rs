@@ -2,11 +2,12 @@
 //!
 //! Split by direction: [`inbound`] from a Client to the TUN, [`outbound`] from the TUN to a Client,
 //! [`announce`] for the messages of the DNS resource NAT and its look-ups, [`waiting`] for new flows
-//! whose address is being looked up, [`command`] for orchestration.
+//! whose address is being looked up, [`dns`] for its own DNS server, [`command`] for orchestration.
 
 mod announce;
 mod clients;
 mod command;
+mod dns;
 mod inbound;
 mod inspect;
 mod outbound;
@@ -19,14 +20,16 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use ::dns::Prefix;
 use connection::{Connections, Opened};
-use dns::Prefix;
 use nat::buffer::{Limits, PacketBuffer};
 use nat::flow_table::{Config as FlowConfig, FlowTable};
 use nat::translations::{Config as TranslationConfig, Translations};
 use packet::{Instant, Malformed, Train};
 
 use self::clients::Clients;
+use self::dns::Dns;
+pub(crate) use self::dns::PORT as DNS_PORT;
 use self::repeats::Repeats;
 use self::waiting::Waiting;
 use crate::endpoint::{DnsTransmit, Endpoint, Io, MisdirectedCommand, Reason, soonest};
@@ -99,6 +102,7 @@ pub struct Gateway {
     buffer: PacketBuffer,
     waiting: Waiting,
     repeats: Repeats,
+    dns: Dns,
     connections: Connections,
     opened: Opened,
     refuser: Refuser,
@@ -136,6 +140,7 @@ impl Gateway {
             buffer: PacketBuffer::new(buffer, seed),
             waiting: Waiting::default(),
             repeats: Repeats::default(),
+            dns: Dns::new(ipv4, ipv6, seed),
             connections: Connections::default(),
             opened: Opened::default(),
             refuser: Refuser::default(),
@@ -210,8 +215,14 @@ impl Endpoint for Gateway {
         Ok(())
     }
 
-    fn handle_dns_response(&mut self, _: u64, _: Option<&[u8]>, _: Instant, _: &mut Io<'_>) {
-        // A Gateway's look-ups are orchestration's; it sends no query of its own.
+    fn handle_dns_response(
+        &mut self,
+        id: u64,
+        response: Option<&[u8]>,
+        now: Instant,
+        io: &mut Io<'_>,
+    ) {
+        self.answer_forwarded(id, response, now, io);
     }
 
     fn handle_timeout(&mut self, now: Instant, io: &mut Io<'_>) {
@@ -221,12 +232,14 @@ impl Endpoint for Gateway {
         self.translations.handle_timeout(now);
         self.flows.handle_timeout(now);
         self.release_overdue(now, io);
+        self.run_dns(now, io);
         self.settle(now, io);
     }
 
     fn poll_timeout(&self, now: Instant) -> Option<(Instant, Reason)> {
         let drain = self.translations.has_transmit().then_some((now, Reason::Drain));
         let timers = [
+            self.dns.poll_timeout(),
             self.connections.poll_timeout().map(|at| (at, Reason::Connection)),
             self.translations.poll_timeout().map(|(at, _)| (at, Reason::Translation)),
             self.flows.poll_timeout().map(|(at, _)| (at, Reason::Flow)),
@@ -238,7 +251,7 @@ impl Endpoint for Gateway {
     }
 
     fn poll_dns(&mut self) -> Option<DnsTransmit> {
-        None
+        self.dns.poll_transmit()
     }
 
     fn poll_event(&mut self) -> Option<Event> {
