@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "python" / "firezone"
 MAY_USE_CORE = {"nat", "client", "gateway", "lab"}
-HEAVY = {"pydantic", "rich", "dns", "structlog", "asyncio", "click", "platformdirs"}
+HEAVY = {"pydantic", "pyroute2", "rich", "dns", "structlog", "asyncio", "click", "platformdirs"}
 
 
 def imported(source: Path) -> set[str]:
@@ -54,6 +54,7 @@ def test_nobody_imports_the_command_line() -> None:
         ("firezone.errors", set()),
         ("firezone.cli", {"click"}),
         ("firezone.cli.version", {"click"}),
+        ("firezone.cli.host", {"click"}),
         ("firezone.cli.logs", {"click"}),
         ("firezone.cli.nat", {"click"}),
         ("firezone.cli.config", {"click"}),

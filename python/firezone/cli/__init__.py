@@ -35,6 +35,7 @@ INTERRUPTED: Final = 130
 _COMMANDS: Final = {
     "config": "Check and show the settings.",
     "demo": "Transfer through a DNS resource while it is re-created again and again.",
+    "host": "Show and undo what was changed on this host.",
     "logs": "Show the log files for people.",
     "nat": "Look into a running endpoint's DNS resource NAT.",
     "version": "Show the version.",

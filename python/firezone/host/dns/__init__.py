@@ -1,0 +1,1 @@
+"""Who answers DNS queries on this host: the Client while it runs, else whoever did before."""

@@ -1,0 +1,120 @@
+"""The units; systemd itself judges them, if it is here."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from firezone.errors import ConfigError
+from firezone.host import programs, service
+from firezone.host.service import disable_service, enable_service, unit_name, unit_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from firezone.host.dns.control import Method
+    from firezone.host.journal import Role
+
+UNITS: list[tuple[Role, Method]] = [
+    ("gateway", "disabled"),
+    ("client", "systemd-resolved"),
+    ("client", "etc-resolv-conf"),
+]
+
+
+def exposure(words: str) -> float:
+    return float(words.rsplit(":", 1)[1].split(maxsplit=1)[0])
+
+
+@pytest.mark.parametrize(("role", "method"), UNITS)
+def test_systemd_finds_no_fault(role: Role, method: Method, tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd is not here")
+    path = tmp_path / unit_name(role)
+    path.write_text(unit_text(role, command=["/bin/true"], dns_control=method))
+
+    verify = subprocess.run(
+        [analyze, "verify", "--man=no", path], capture_output=True, text=True, check=False
+    )
+    security = subprocess.run(
+        [analyze, "security", "--offline=true", path], capture_output=True, text=True, check=True
+    )
+
+    assert (verify.returncode, verify.stderr) == (0, "")
+    assert exposure(security.stdout.strip().splitlines()[-1]) <= 3.0
+
+
+@pytest.mark.parametrize(("role", "method"), UNITS)
+def test_a_unit_has_one_right(role: Role, method: Method) -> None:
+    lines = unit_text(role, command=["/bin/true"], dns_control=method).splitlines()
+
+    assert "CapabilityBoundingSet=CAP_NET_ADMIN" in lines
+    assert "AmbientCapabilities=CAP_NET_ADMIN" in lines
+    assert "NoNewPrivileges=yes" in lines
+    assert not [line for line in lines if "$" in line.replace("$MAINPID", "")]
+
+
+def test_only_who_writes_resolv_conf_is_root() -> None:
+    users = {
+        (role, method): [
+            line
+            for line in unit_text(role, command=["/x"], dns_control=method).splitlines()
+            if line.startswith(("User=", "ReadWritePaths="))
+        ]
+        for role, method in UNITS
+    }
+
+    assert users == {
+        ("gateway", "disabled"): ["User=firezone"],
+        ("client", "systemd-resolved"): ["User=firezone"],
+        ("client", "etc-resolv-conf"): ["User=root", "ReadWritePaths=/etc"],
+    }
+
+
+def test_what_a_crash_leaves_is_kept_for_the_next_start() -> None:
+    assert "RuntimeDirectoryPreserve=yes" in unit_text("client", command=["/x"])
+
+
+def test_a_dry_run_tells_and_does_nothing(tmp_path: Path) -> None:
+    actions = enable_service("gateway", dry_run=True, command=["/x"], folder=tmp_path)
+
+    assert [str(action) for action in actions] == [
+        "write /etc/sysusers.d/firezone.conf",
+        "systemd-sysusers /etc/sysusers.d/firezone.conf",
+        f"write {tmp_path}/firezone-gateway.service",
+        "systemctl daemon-reload",
+        "systemctl enable --now firezone-gateway.service",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_service_is_put_in_place_and_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr(programs, "run", lambda argv, **_: ran.append(" ".join(argv)) or "")
+    monkeypatch.setattr(programs, "find", lambda program, **_: program)
+    monkeypatch.setattr(service, "_SYSUSERS", tmp_path / "sysusers")
+
+    enable_service("client", command=["/x"], folder=tmp_path)
+    assert (tmp_path / "firezone-client.service").stat().st_mode & 0o777 == 0o644
+    assert ran[-1] == "systemctl enable --now firezone-client.service"
+
+    disable_service("client", folder=tmp_path)
+    assert not (tmp_path / "firezone-client.service").exists()
+    assert ran[-2:] == [
+        "systemctl disable --now firezone-client.service",
+        "systemctl daemon-reload",
+    ]
+
+
+def test_without_systemd_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(programs, "_EXTRA_FOLDERS", ())
+
+    with pytest.raises(ConfigError, match="systemctl"):
+        enable_service("client", command=["/x"], folder=tmp_path)
