@@ -11,7 +11,8 @@ ALLOWED = {
     "packet": set(),
     "dns": {"packet"},
     "nat": {"packet", "dns"},
-    "connection": {"packet"},
+    "wireguard": {"packet"},
+    "connection": {"packet", "wireguard"},
     "netstack": {"packet"},
     "tunnel": {"packet", "dns", "nat", "connection", "netstack"},
     "link": {"packet", "connection"},
@@ -19,7 +20,17 @@ ALLOWED = {
     "simulation": {"packet", "dns", "nat", "tunnel", "link"},
 }
 """What each crate may use of ours; `bindings` may use all."""
-SANS_IO = {"packet", "dns", "nat", "connection", "netstack", "tunnel", "link", "simulation"}
+SANS_IO = {
+    "packet",
+    "dns",
+    "nat",
+    "wireguard",
+    "connection",
+    "netstack",
+    "tunnel",
+    "link",
+    "simulation",
+}
 
 
 def workspace() -> dict[str, set[str]]:
