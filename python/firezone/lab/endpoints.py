@@ -234,7 +234,8 @@ class Endpoints:
 
 
 def _endpoint(address: str, local: int, remote: int) -> dict[str, object]:
-    return {"address": address, "local_index": local, "remote_index": remote}
+    plain = {"session": "plain", "address": address}
+    return {**plain, "local_index": local, "remote_index": remote}
 
 
 def _network(lab: Laboratory, link: LinkSettings, *, halt: bool) -> dict[str, object]:

@@ -16,7 +16,7 @@ use runtime::{EventLoop, Handle, LoopEvent, Station, Tun, Wire};
 use serde::Deserialize;
 use serde_json::json;
 use tunnel::messages::Command;
-use tunnel::{Client, ClientConfig, Endpoint, Gateway, GatewayConfig};
+use tunnel::{Client, ClientConfig, Connections, Endpoint, Gateway, GatewayConfig};
 
 use crate::convert::duration;
 use crate::errors::{bad_argument, os_error, tun_error};
@@ -207,7 +207,7 @@ fn gateway(side: &GatewaySide, seed: u64) -> PyResult<Box<dyn Endpoint>> {
     translations.failure_cache = duration(side.failure_cache)?;
     translations.own_addresses.extend(&side.own_addresses);
     translations.allow_real.extend(&side.allow_real);
-    Ok(Box::new(Gateway::new(config)))
+    Ok(Box::new(Gateway::new(config, Connections::default())))
 }
 
 fn open(side: &TunSide) -> PyResult<Tun> {

@@ -1,14 +1,16 @@
-//! The peers of one shard.
+//! The peers of one shard: who they are, and packets out.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use packet::{Class, Instant, MAX_RUN_BYTES, MAX_RUN_SLOTS, SendBuffer, Train};
 use slab::Slab;
 
 use crate::index::{IndexTable, ReceiverIndex};
-use crate::opened::{Group, Opened, PacketRange};
-use crate::session::{BACK, FRONT, Session};
+use crate::node::Keyed;
+use crate::session::{BACK, FRONT, Session, SessionEvent};
+use crate::timers::Timers;
 
 /// Handle of a peer inside its shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,8 +33,11 @@ pub enum SealError {
 /// What became of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The peer can seal now.
+    /// The peer can seal now: for the first time, or after a time without a word from the other end,
+    /// which may have begun anew. A session that takes another's place in time is no event.
     Ready(PeerIndex),
+    /// The peer does not answer. A packet for it begins another attempt.
+    Failed(PeerIndex),
 }
 
 /// Datagrams that were not opened, by reason.
@@ -42,50 +47,108 @@ pub struct Counters {
     pub malformed: u64,
     /// For no connection of this node.
     pub unknown_index: u64,
-    /// Refused by the session.
+    /// Not authentic, or of no session that is open.
     pub refused: u64,
+    /// Seen before, or too old to tell.
+    pub replayed: u64,
+    /// Initiations of a key that no peer has.
+    pub unknown_key: u64,
+    /// Messages of a handshake that were not accepted.
+    pub handshakes_refused: u64,
+    /// Answered by a cookie, under load.
+    pub cookie_replies: u64,
+    /// Times that a peer went on from another address.
+    pub roamed: u64,
 }
 
-struct Peer {
-    session: Box<dyn Session>,
-    local: ReceiverIndex,
-    remote: SocketAddr,
+pub(crate) struct Peer {
+    pub(crate) session: Box<dyn Session>,
+    pub(crate) local: ReceiverIndex,
+    /// Where it is reached; unknown until it is heard of, if it was not configured.
+    pub(crate) remote: Option<SocketAddr>,
+    /// Its entry in the timers.
+    pub(crate) timer: Option<Instant>,
+    /// When an authentic datagram came last.
+    pub(crate) heard: Option<Instant>,
+    /// A packet found no session: whoever holds it waits for [`Event::Ready`].
+    pub(crate) starved: bool,
+    /// It is in the list of those that may have something to send.
+    pub(crate) queued: bool,
+    pub(crate) key: Option<[u8; 32]>,
+    pub(crate) keepalive: Option<Duration>,
 }
 
 /// Every peer of a shard, and how its datagrams are sealed, opened and told apart.
+///
+/// By default a laboratory's, with sessions that protect nothing; [`Connections::wireguard`] makes
+/// those of a real endpoint, which take WireGuard peers alone.
 #[derive(Default)]
 pub struct Connections {
-    peers: Slab<Peer>,
-    indices: IndexTable,
-    events: VecDeque<Event>,
-    counters: Counters,
-    /// The earliest session timer; never later than it really is.
-    next_timeout: Option<Instant>,
+    pub(crate) peers: Slab<Peer>,
+    pub(crate) indices: IndexTable,
+    pub(crate) keyed: Option<Keyed>,
+    pub(crate) timers: Timers,
+    /// Peers that may have handshake messages or keepalives to send.
+    pub(crate) senders: VecDeque<u32>,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) counters: Counters,
 }
 
 impl Connections {
-    /// Adds a peer that is reached at `remote` and whose datagrams carry `local` as receiver index.
+    /// Adds a peer of a laboratory that is reached at `remote` and whose datagrams carry `local` as
+    /// receiver index.
     ///
-    /// Returns `None` if a peer with that connection index exists.
+    /// Returns `None` if a peer with that connection index exists, or if these are the connections of
+    /// a real endpoint.
     pub fn insert(
         &mut self,
         session: Box<dyn Session>,
         local: ReceiverIndex,
         remote: SocketAddr,
     ) -> Option<PeerIndex> {
+        if self.keyed.is_some() {
+            return None;
+        }
+        self.place(session, local, Some(remote), None)
+    }
+
+    pub(crate) fn place(
+        &mut self,
+        session: Box<dyn Session>,
+        local: ReceiverIndex,
+        remote: Option<SocketAddr>,
+        key: Option<[u8; 32]>,
+    ) -> Option<PeerIndex> {
         let slot = self.peers.vacant_key() as u32;
         if !self.indices.insert(local, slot) {
             return None;
         }
-        self.next_timeout = soonest(self.next_timeout, session.poll_timeout());
-        self.peers.insert(Peer { session, local, remote });
+        self.peers.insert(Peer {
+            session,
+            local,
+            remote,
+            timer: None,
+            heard: None,
+            starved: false,
+            queued: false,
+            key,
+            keepalive: None,
+        });
+        self.settle(slot as usize, Instant::ZERO);
         Some(PeerIndex(slot))
     }
 
     /// Forgets a peer.
     pub fn remove(&mut self, peer: PeerIndex) {
-        if let Some(peer) = self.peers.try_remove(peer.0 as usize) {
-            self.indices.remove(peer.local);
+        let Some(mut gone) = self.peers.try_remove(peer.0 as usize) else { return };
+        self.indices.remove(gone.local);
+        self.timers.clear(peer.0, &mut gone.timer);
+        self.senders.retain(|slot| *slot != peer.0);
+        self.events.retain(|event| match event {
+            Event::Ready(of) | Event::Failed(of) => *of != peer,
+        });
+        if let Some((keyed, key)) = self.keyed.as_mut().zip(gone.key) {
+            keyed.forget(&key);
         }
     }
 
@@ -96,7 +159,22 @@ impl Connections {
 
     /// Whether `peer` can seal at `now`.
     pub fn is_ready(&self, peer: PeerIndex, now: Instant) -> bool {
-        self.peers.get(peer.0 as usize).is_some_and(|peer| peer.session.is_ready(now))
+        self.peers.get(peer.0 as usize).is_some_and(|peer| peer.is_ready(now))
+    }
+
+    /// Where `peer` is reached, as far as is known.
+    pub fn remote(&self, peer: PeerIndex) -> Option<SocketAddr> {
+        self.peers.get(peer.0 as usize)?.remote
+    }
+
+    /// Counts of a peer's session, and the last time it was heard of.
+    pub fn statistics(
+        &self,
+        peer: PeerIndex,
+        now: Instant,
+    ) -> Option<(wireguard::Statistics, Option<Instant>)> {
+        let peer = self.peers.get(peer.0 as usize)?;
+        Some((peer.session.statistics(now)?, peer.heard))
     }
 
     /// Writes every segment of `train` into `send` as one datagram for `peer`, sealed in place.
@@ -104,7 +182,7 @@ impl Connections {
     /// A train too large for one GSO send goes as several; the far end joins them again.
     ///
     /// # Errors
-    /// [`SealError`]; on `Full` nothing of the train was written.
+    /// [`SealError`]; on `Full` nothing of the train was written. `NotReady` begins a handshake.
     pub fn seal(
         &mut self,
         peer: PeerIndex,
@@ -113,11 +191,18 @@ impl Connections {
         now: Instant,
         send: &mut SendBuffer,
     ) -> Result<(), SealError> {
-        let peer = self.peers.get_mut(peer.0 as usize).ok_or(SealError::UnknownPeer)?;
-        if !peer.session.is_ready(now) {
+        let slot = peer.0 as usize;
+        let peer = self.peers.get_mut(slot).ok_or(SealError::UnknownPeer)?;
+        let remote = peer.remote.filter(|_| peer.session.is_ready(now));
+        let Some(remote) = remote else {
+            peer.starved = true;
+            if peer.remote.is_some() {
+                peer.session.want(now);
+            }
+            self.settle(slot, now);
             return Err(SealError::NotReady);
-        }
-        let slot_len = FRONT + train.segment_len(0) + BACK;
+        };
+        let slot_len = peer.slot_len(train, 0);
         let per_run = (MAX_RUN_BYTES / slot_len).clamp(1, MAX_RUN_SLOTS);
         let segments = train.segments();
         if send.room() < segments * slot_len || send.free_runs() < segments.div_ceil(per_run) {
@@ -126,59 +211,26 @@ impl Connections {
         let mut first = 0;
         while first < segments {
             let count = per_run.min(segments - first);
-            seal_run(peer, train, first, count, class, now, send)?;
+            peer.seal_run(remote, train, first..first + count, class, now, send)?;
             first += count;
         }
+        self.settle(slot, now);
         Ok(())
-    }
-
-    /// Opens the datagrams of `buffer`, all of `datagram_size` bytes but the last, in place.
-    ///
-    /// `opened` is filled with the packets, grouped by peer in order of arrival.
-    pub fn open(
-        &mut self,
-        buffer: &mut [u8],
-        datagram_size: usize,
-        now: Instant,
-        opened: &mut Opened,
-    ) {
-        opened.clear();
-        let mut at = 0;
-        while at < buffer.len() {
-            let slot = self.owner(buffer, at, datagram_size);
-            let mut datagrams = std::mem::take(&mut opened.datagrams);
-            datagrams.clear();
-            let mut end = at;
-            while end < buffer.len() && self.owner(buffer, end, datagram_size) == slot {
-                let len = datagram_size.min(buffer.len() - end).max(1);
-                datagrams.push((end as u32, len as u32));
-                end += len;
-            }
-            self.open_group(slot, buffer, &datagrams, now, opened);
-            opened.datagrams = datagrams;
-            at = end;
-        }
     }
 
     /// Lets due session timers act.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.next_timeout.is_none_or(|at| at > now) {
-            return;
+        while let Some(slot) = self.timers.take_due(now) {
+            let Some(peer) = self.peers.get_mut(slot as usize) else { continue };
+            peer.timer = None;
+            peer.session.handle_timeout(now);
+            self.settle(slot as usize, now);
         }
-        let mut next = None;
-        for (slot, peer) in &mut self.peers {
-            let due = peer.session.poll_timeout().is_some_and(|at| at <= now);
-            if due && peer.session.handle_timeout(now) {
-                self.events.push_back(Event::Ready(PeerIndex(slot as u32)));
-            }
-            next = soonest(next, peer.session.poll_timeout());
-        }
-        self.next_timeout = next;
     }
 
     /// The earliest session timer.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.next_timeout
+        self.timers.next()
     }
 
     /// The next event.
@@ -186,79 +238,60 @@ impl Connections {
         self.events.pop_front()
     }
 
-    /// Slot of the peer that owns the datagram at `at`.
-    fn owner(&self, buffer: &[u8], at: usize, datagram_size: usize) -> Result<usize, Unowned> {
-        let end = (at + datagram_size).min(buffer.len());
-        let header = buffer.get(at..end).filter(|bytes| bytes.len() >= FRONT + BACK);
-        let header = header.ok_or(Unowned::Malformed)?;
-        if header[..4] != [4, 0, 0, 0] {
-            return Err(Unowned::Malformed);
-        }
-        let index = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
-        let slot = self.indices.find(ReceiverIndex::from_wire(index));
-        slot.map(|slot| slot as usize).ok_or(Unowned::UnknownIndex)
-    }
-
-    fn open_group(
-        &mut self,
-        slot: Result<usize, Unowned>,
-        buffer: &mut [u8],
-        datagrams: &[PacketRange],
-        now: Instant,
-        opened: &mut Opened,
-    ) {
-        let count = datagrams.len() as u64;
-        match slot {
-            Err(Unowned::Malformed) => self.counters.malformed += count,
-            Err(Unowned::UnknownIndex) => self.counters.unknown_index += count,
-            Ok(slot) => {
-                let start = opened.packets.len();
-                let session = &mut self.peers[slot].session;
-                let refused = session.open_batch(buffer, datagrams, &mut opened.packets, now);
-                self.counters.refused += u64::from(refused);
-                let len = opened.packets.len() - start;
-                if len > 0 {
-                    opened.groups.push(Group { peer: PeerIndex(slot as u32), start, len });
+    /// After every input to a session: its events, its timer, and that it may have to send.
+    pub(crate) fn settle(&mut self, slot: usize, now: Instant) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        let index = slot as u32;
+        while let Some(event) = peer.session.poll_event() {
+            match event {
+                SessionEvent::Established if peer.starved || peer.is_news(now) => {
+                    peer.starved = false;
+                    self.events.push_back(Event::Ready(PeerIndex(index)));
                 }
+                SessionEvent::Established => {}
+                SessionEvent::Failed => self.events.push_back(Event::Failed(PeerIndex(index))),
             }
         }
+        self.timers.set(index, &mut peer.timer, peer.session.poll_timeout());
+        if self.keyed.is_some() && !std::mem::replace(&mut peer.queued, true) {
+            self.senders.push_back(index);
+        }
     }
 }
 
-fn soonest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
+impl Peer {
+    pub(crate) fn is_ready(&self, now: Instant) -> bool {
+        self.remote.is_some() && self.session.is_ready(now)
     }
-}
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Unowned {
-    Malformed,
-    UnknownIndex,
-}
-
-/// Writes and seals `count` segments from `first` on as one run of equal datagrams.
-fn seal_run(
-    peer: &mut Peer,
-    train: &Train<'_>,
-    first: usize,
-    count: usize,
-    class: Class,
-    now: Instant,
-    send: &mut SendBuffer,
-) -> Result<(), SealError> {
-    let slot_len = FRONT + train.segment_len(0) + BACK;
-    let last_len = FRONT + train.segment_len(first + count - 1) + BACK;
-    let ecn = train.summary().ecn;
-    let mut run =
-        send.open_run(peer.remote, ecn, class, count, slot_len, last_len).ok_or(SealError::Full)?;
-    for i in 0..count {
-        let slot = run.slot(i);
-        let end = slot.len() - BACK;
-        train.write_segment(first + i, &mut slot[FRONT..end]);
+    /// Bytes of the datagram of segment `i`.
+    fn slot_len(&self, train: &Train<'_>, i: usize) -> usize {
+        FRONT + self.session.padded_len(train.segment_len(i)) + BACK
     }
-    peer.session.seal_batch(&mut run, now).map_err(|_| SealError::NotReady)?;
-    run.commit();
-    Ok(())
+
+    /// Writes and seals some segments as one run of equal datagrams.
+    fn seal_run(
+        &mut self,
+        remote: SocketAddr,
+        train: &Train<'_>,
+        segments: std::ops::Range<usize>,
+        class: Class,
+        now: Instant,
+        send: &mut SendBuffer,
+    ) -> Result<(), SealError> {
+        let (count, ecn) = (segments.len(), train.summary().ecn);
+        let slot_len = self.slot_len(train, 0);
+        let last_len = self.slot_len(train, segments.end - 1);
+        let run = send.open_run(remote, ecn, class, count, slot_len, last_len);
+        let mut run = run.ok_or(SealError::Full)?;
+        for i in 0..count {
+            let slot = run.slot(i);
+            let end = slot.len() - BACK;
+            let written = train.write_segment(segments.start + i, &mut slot[FRONT..end]);
+            slot[FRONT + written..end].fill(0);
+        }
+        self.session.seal_batch(&mut run, now).map_err(|_| SealError::NotReady)?;
+        run.commit();
+        Ok(())
+    }
 }

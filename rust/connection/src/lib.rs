@@ -3,16 +3,25 @@
 //! Owns the peers of a shard, the receiver indices that tell their datagrams apart, and where each
 //! peer is reached. Takes trains to seal and buffers of datagrams to open; both happen in place, in
 //! buffers that the caller lends. Holds no application packet: a peer that cannot seal yet answers
-//! [`SealError::NotReady`], and [`Event::Ready`] says when to come again.
+//! [`SealError::NotReady`], and [`Event::Ready`] says when to come again. What sessions have to say by
+//! themselves leaves by [`Connections::flush`], after every input.
 
 mod connections;
+mod datagrams;
 mod index;
+mod node;
+mod open;
 mod opened;
 mod plain;
 mod session;
+mod timers;
+mod wireguard;
 
+pub use ::wireguard::{Entropy, InvalidKey, Node, PresharedKey, PrivateKey, Profile, PublicKey};
 pub use connections::{Connections, Counters, Event, PeerIndex, SealError};
+pub use datagrams::Datagrams;
 pub use index::{IndexTable, ReceiverIndex};
+pub use node::{AddError, PeerConfig};
 pub use opened::{Group, Opened, PacketRange};
 pub use plain::Plain;
-pub use session::{BACK, FRONT, NotReady, OpenError, Session};
+pub use session::{Accepted, BACK, FRONT, HANDSHAKE, Handshake, NotReady, Session, SessionEvent};

@@ -5,7 +5,7 @@
 
 use packet::{Instant, OpenRun};
 
-use crate::session::{BACK, FRONT, NotReady, Session};
+use crate::session::{Accepted, BACK, FRONT, NotReady, Session, SessionEvent};
 use crate::{PacketRange, ReceiverIndex};
 
 const TYPE_DATA: [u8; 4] = [4, 0, 0, 0];
@@ -17,13 +17,14 @@ pub struct Plain {
     counter: u64,
     ready_at: Instant,
     announced: bool,
+    event: Option<SessionEvent>,
 }
 
 impl Plain {
     /// Creates a session that writes `remote` as receiver index and is ready at `ready_at`, which
     /// stands for the time a handshake takes.
     pub fn new(remote: ReceiverIndex, ready_at: Instant) -> Self {
-        Self { remote, counter: 0, ready_at, announced: false }
+        Self { remote, counter: 0, ready_at, announced: false, event: None }
     }
 }
 
@@ -50,31 +51,36 @@ impl Session for Plain {
         datagrams: &[PacketRange],
         packets: &mut Vec<PacketRange>,
         _now: Instant,
-    ) -> u32 {
-        let mut refused = 0;
+    ) -> Accepted {
+        let mut came = Accepted::default();
         for &(start, len) in datagrams {
             let (from, to) = (start as usize, (start + len) as usize);
             let whole = to - from >= FRONT + BACK;
             if whole && buffer[to - BACK..to].iter().all(|&byte| byte == 0) {
+                came.accepted += 1;
                 packets.push((start + FRONT as u32, len - (FRONT + BACK) as u32));
             } else {
-                refused += 1;
+                came.refused += 1;
             }
         }
-        refused
+        came
     }
 
     fn is_ready(&self, now: Instant) -> bool {
         now >= self.ready_at
     }
 
-    fn handle_timeout(&mut self, now: Instant) -> bool {
-        let became = !self.announced && self.is_ready(now);
-        self.announced |= became;
-        became
+    fn handle_timeout(&mut self, now: Instant) {
+        if !self.announced && self.is_ready(now) {
+            (self.announced, self.event) = (true, Some(SessionEvent::Established));
+        }
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
         (!self.announced).then_some(self.ready_at)
+    }
+
+    fn poll_event(&mut self) -> Option<SessionEvent> {
+        self.event.take()
     }
 }

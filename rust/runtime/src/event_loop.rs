@@ -137,7 +137,7 @@ impl EventLoop {
                 let Some(batch) = self.wire.receive(station, now) else { break };
                 let Station { endpoint, tun } = &mut self.stations[station];
                 let mut io = Io { send: &mut self.send, host: tun };
-                endpoint.handle_network(batch.from, batch.bytes, batch.datagram_size, now, &mut io);
+                endpoint.handle_network(batch, now, &mut io);
                 self.drain(station, now);
                 more |= turn == WIRE_BATCHES;
             }

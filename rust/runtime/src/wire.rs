@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use link::Link;
 use packet::{Class, Instant, SendBuffer};
+use tunnel::Datagrams;
 
 /// Endpoints joined by links, one per direction of each pair that is joined.
 #[derive(Debug)]
@@ -19,17 +20,6 @@ struct Joint {
     from: usize,
     to: usize,
     link: Link,
-}
-
-/// Datagrams that arrived together: all of `datagram_size` bytes but the last.
-#[derive(Debug)]
-pub(crate) struct Batch<'a> {
-    /// Who sent them.
-    pub(crate) from: SocketAddr,
-    /// The datagrams, one behind the other.
-    pub(crate) bytes: &'a mut [u8],
-    /// Size of each but the last.
-    pub(crate) datagram_size: usize,
 }
 
 impl Wire {
@@ -56,15 +46,15 @@ impl Wire {
     }
 
     /// The next batch for `station` that is due.
-    pub(crate) fn receive(&mut self, station: usize, now: Instant) -> Option<Batch<'_>> {
+    pub(crate) fn receive(&mut self, station: usize, now: Instant) -> Option<Datagrams<'_>> {
         let buffer = &mut self.buffer;
         let mut joints = self.links.iter_mut().filter(|joint| joint.to == station);
-        let (from, datagram_size) = joints.find_map(|joint| {
+        let (from, size) = joints.find_map(|joint| {
             let (_, size) = joint.link.receive_run(now, buffer)?;
             Some((joint.from, size))
         })?;
         let from = *self.addresses.get(from)?;
-        Some(Batch { from, bytes: &mut self.buffer, datagram_size })
+        Some(Datagrams { from, bytes: &mut self.buffer, size, ecn: 0 })
     }
 
     /// When the next datagram is due.

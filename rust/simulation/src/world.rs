@@ -11,8 +11,8 @@ use nat::resource_nat::RefreshPolicy;
 use packet::{Class, Instant, Malformed, SendBuffer, Train, TrainSink};
 use tunnel::messages::{ClientPeer, Command, Endpoint as PeerEndpoint, Event, GatewayPeer};
 use tunnel::{
-    Client, ClientConfig, DnsTransmit, Endpoint, Gateway, GatewayConfig, Io, SEND_BUFFER_BYTES,
-    SEND_BUFFER_RUNS,
+    Client, ClientConfig, Connections, Datagrams, DnsTransmit, Endpoint, Gateway, GatewayConfig,
+    Io, SEND_BUFFER_BYTES, SEND_BUFFER_RUNS,
 };
 
 /// Which station; they are numbered in the order in which they were added.
@@ -105,13 +105,13 @@ impl World {
 
     /// Adds a Gateway.
     pub fn add_gateway(&mut self, config: GatewayConfig) -> Station {
-        self.stations.push(Box::new(Gateway::new(config)));
+        self.stations.push(Box::new(Gateway::new(config, Connections::default())));
         self.stations.len() - 1
     }
 
     /// Puts a new process in the place of a Client; what was on its way arrives.
     pub fn restart_client(&mut self, client: Station, config: ClientConfig) {
-        self.stations[client] = Box::new(Client::new(config, self.now));
+        self.stations[client] = Box::new(Client::new(config, Connections::default(), self.now));
     }
 
     /// Puts a name server at an address, or another one in its place.
@@ -132,7 +132,7 @@ impl World {
 
     /// How `from` reaches `to`, for the commands that introduce peers.
     pub fn endpoint(&self, from: Station, to: Station, ready_after: f64) -> PeerEndpoint {
-        PeerEndpoint {
+        PeerEndpoint::Plain {
             address: address(to),
             local_index: index(to, from),
             remote_index: index(from, to),
@@ -200,7 +200,8 @@ impl World {
     /// Datagrams arrive at a station from nowhere: forged, damaged, or replayed by a test.
     pub fn inject(&mut self, station: Station, from: SocketAddr, datagram: &mut [u8]) {
         let (now, size) = (self.now, datagram.len());
-        self.input(station, |endpoint, io| endpoint.handle_network(from, datagram, size, now, io));
+        let datagrams = Datagrams { from, bytes: datagram, size, ecn: 0 };
+        self.input(station, |endpoint, io| endpoint.handle_network(datagrams, now, io));
     }
 
     /// When something is due next.
@@ -272,9 +273,8 @@ impl World {
         while let Some((_, size)) =
             self.links.get_mut(&(from, to)).and_then(|link| link.receive_run(now, &mut datagrams))
         {
-            self.input(to, |endpoint, io| {
-                endpoint.handle_network(address(from), &mut datagrams, size, now, io);
-            });
+            let arrived = Datagrams { from: address(from), bytes: &mut datagrams, size, ecn: 0 };
+            self.input(to, |endpoint, io| endpoint.handle_network(arrived, now, io));
         }
         self.datagrams = datagrams;
     }

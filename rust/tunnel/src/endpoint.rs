@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use connection::{BACK, FRONT};
+use connection::{BACK, Datagrams, FRONT};
 use packet::{Instant, MAX_PACKET, SendBuffer, Train, TrainSink};
 
 use crate::messages::{Command, Event};
@@ -86,15 +86,8 @@ pub trait Endpoint: Send {
         io: &mut Io<'_>,
     );
 
-    /// Datagrams from `from`, all of `datagram_size` bytes but the last; opened in place.
-    fn handle_network(
-        &mut self,
-        from: SocketAddr,
-        buffer: &mut [u8],
-        datagram_size: usize,
-        now: Instant,
-        io: &mut Io<'_>,
-    );
+    /// Datagrams that arrived together; opened in place.
+    fn handle_network(&mut self, datagrams: Datagrams<'_>, now: Instant, io: &mut Io<'_>);
 
     /// A command of orchestration.
     ///

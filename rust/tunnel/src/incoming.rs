@@ -6,20 +6,26 @@ use packet::Train;
 
 use crate::p2p;
 
+/// Both bits of ECN (RFC 3168 §5).
+const CONGESTION_EXPERIENCED: u8 = 3;
+
 /// The next thing in a buffer of opened packets.
 pub(crate) enum Incoming<'a> {
     /// A packet of the control protocol.
     Control(&'a [u8]),
     /// Consecutive packets of one flow.
     Train(Train<'a>),
+    /// Packets, so many, that met congestion on their way and know no other sign of it than loss.
+    Congested(u64),
     /// Something that is no packet.
     Malformed,
 }
 
-/// Takes the next packet or run of packets off `rest`.
+/// Takes the next packet or run of packets off `rest`. `ecn` is what the datagrams were marked with.
 pub(crate) fn next<'a, 'p: 'a>(
     buffer: &'a mut [u8],
     rest: &mut &'p [PacketRange],
+    ecn: u8,
 ) -> Option<Incoming<'a>> {
     let packets = *rest;
     let &(start, len) = packets.first()?;
@@ -29,7 +35,17 @@ pub(crate) fn next<'a, 'p: 'a>(
         return Some(Incoming::Control(&buffer[range]));
     }
     let (incoming, taken) = match Train::run(buffer, packets) {
-        Ok((train, taken)) => (Incoming::Train(train), taken),
+        Ok((mut train, taken)) => {
+            // RFC 6040: the mark goes on inside; a flow that cannot be told so loses the packet.
+            if ecn == CONGESTION_EXPERIENCED && train.summary().ecn == 0 {
+                (Incoming::Congested(train.segments() as u64), taken)
+            } else {
+                if ecn == CONGESTION_EXPERIENCED {
+                    train.mark_congested();
+                }
+                (Incoming::Train(train), taken)
+            }
+        }
         Err(_) => (Incoming::Malformed, 1),
     };
     *rest = &packets[taken..];

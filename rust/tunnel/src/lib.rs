@@ -28,9 +28,11 @@ mod gateway;
 mod incoming;
 pub mod messages;
 pub mod p2p;
+mod peering;
 mod refuse;
 
 pub use client::{Client, ClientConfig};
+pub use connection::{Connections, Datagrams};
 pub use endpoint::{
     DnsTransmit, DnsTransport, Endpoint, Io, MisdirectedCommand, Reason, SEND_BUFFER_BYTES,
     SEND_BUFFER_RUNS,

@@ -11,6 +11,7 @@ use nat::control::{ClientId, GatewayId};
 use serde::{Deserialize, Serialize};
 
 use crate::filter::Filter;
+pub use crate::peering::{Endpoint, KeyText, PresharedText, ProfileName};
 
 /// A command for either role.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,20 +65,6 @@ pub enum Target {
         /// The network.
         address: Prefix,
     },
-}
-
-/// Where a peer is reached and by which receiver indices. Keys join in the second issue's session.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Endpoint {
-    /// Address of its datagrams.
-    pub address: SocketAddr,
-    /// Index that the peer writes into datagrams for us.
-    pub local_index: u32,
-    /// Index that we write into datagrams for the peer.
-    pub remote_index: u32,
-    /// How long the session takes to come up, in seconds; 0 is at once.
-    #[serde(default)]
-    pub ready_after: f64,
 }
 
 /// A Gateway as a Client knows it.
@@ -161,6 +148,8 @@ pub enum ClientCommand {
         /// The recorded assignments.
         names: Vec<ProxyRecord>,
     },
+    /// The host's network changed: every peer is spoken to anew, sessions go on.
+    NetworkChanged,
     /// Asks for a page of state.
     Inspect {
         /// Echoed in the answer.
@@ -214,6 +203,8 @@ pub enum FlowProtocol {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InspectClient {
+    /// Peers: addresses, sessions, bytes.
+    Peers,
     /// Entries of the DNS resource NAT.
     Resources,
     /// One row: what would become of a packet, from live state; asking changes nothing (R40).
@@ -252,6 +243,22 @@ pub enum ClientEvent {
         #[serde(flatten)]
         record: ProxyRecord,
     },
+    /// The connection with a Gateway: it stands, or the Gateway does not answer.
+    Peer {
+        /// Which Gateway.
+        gateway: GatewayId,
+        /// What is the case now.
+        state: PeerState,
+        /// Where it is reached.
+        address: Option<SocketAddr>,
+    },
+    /// A Gateway could not be made a peer: its key or a command is wrong.
+    PeerRefused {
+        /// Which Gateway.
+        gateway: GatewayId,
+        /// Why.
+        reason: String,
+    },
     /// `nat.established`, `nat.refreshed`, `nat.stale`, `nat.refused` (R39).
     Nat {
         /// Which of these.
@@ -272,6 +279,16 @@ pub enum ClientEvent {
         /// Where to go on, if there is more.
         cursor: Option<u64>,
     },
+}
+
+/// Whether a peer can be spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PeerState {
+    /// A session stands.
+    Connected,
+    /// Handshakes came to nothing.
+    Unreachable,
 }
 
 /// What happened to an entry of the DNS resource NAT.
@@ -400,6 +417,8 @@ pub enum InspectGateway {
     /// A row per Client: what would become of its packet, from live state; asking changes nothing
     /// (R40).
     Explain(Explain),
+    /// Peers: addresses, sessions, bytes.
+    Peers,
     /// Proxy address → real address, per Client.
     Translations,
     /// The flow table.
@@ -435,6 +454,22 @@ pub enum GatewayEvent {
         added: u32,
         /// How many are gone.
         removed: u32,
+    },
+    /// The connection with a Client stands, or it went to another address.
+    Peer {
+        /// Which Client.
+        client: ClientId,
+        /// What is the case now.
+        state: PeerState,
+        /// Where it is reached.
+        address: Option<SocketAddr>,
+    },
+    /// A Client could not be made a peer: its key or a command is wrong.
+    PeerRefused {
+        /// Which Client.
+        client: ClientId,
+        /// Why.
+        reason: String,
     },
     /// A flow began (R39).
     FlowOpened {

@@ -1,3 +1,4 @@
-//! Datagrams out and in through the seam.
+//! Datagrams out and in through the seam, and peers with keys.
 
+mod peers;
 mod round_trip;

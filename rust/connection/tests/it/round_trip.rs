@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use connection::{Connections, Event, Opened, PeerIndex, Plain, ReceiverIndex, SealError};
+use connection::{
+    Connections, Datagrams, Event, Opened, PeerIndex, Plain, ReceiverIndex, SealError,
+};
 use packet::{Class, Instant, SendBuffer, Train, build};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -29,6 +31,10 @@ fn nodes(peers: u32) -> (Connections, Connections) {
     (sender, receiver)
 }
 
+fn arrived(bytes: &mut [u8], size: usize) -> Datagrams<'_> {
+    Datagrams { from: address(1), bytes, size, ecn: 0 }
+}
+
 fn udp(payload: &[u8], port: u16) -> Vec<u8> {
     let mut packet = vec![0; 1280];
     let source = SocketAddr::from(([100, 64, 0, 1], port));
@@ -44,7 +50,7 @@ fn open_all(receiver: &mut Connections, send: &SendBuffer) -> Vec<(PeerIndex, Ve
     let mut found = Vec::new();
     for (run, bytes) in send.iter() {
         let mut buffer = bytes.to_vec();
-        receiver.open(&mut buffer, run.datagram_size, NOW, &mut opened);
+        receiver.open(&mut arrived(&mut buffer, run.datagram_size), NOW, &mut opened);
         for &group in opened.groups() {
             for &(start, len) in opened.packets(group) {
                 let packet = buffer[start as usize..(start + len) as usize].to_vec();
@@ -139,9 +145,9 @@ fn what_cannot_be_opened_is_counted_by_reason() {
 
     let mut broken = bytes.to_vec();
     *broken.last_mut().expect("a tag") ^= 1;
-    receiver.open(&mut broken, run.datagram_size, NOW, &mut opened);
-    receiver.open(&mut [4, 0, 0], 3, NOW, &mut opened);
-    receiver.open(&mut [9; 64], 64, NOW, &mut opened);
+    receiver.open(&mut arrived(&mut broken, run.datagram_size), NOW, &mut opened);
+    receiver.open(&mut arrived(&mut [4, 0, 0], 3), NOW, &mut opened);
+    receiver.open(&mut arrived(&mut [9; 64], 64), NOW, &mut opened);
     assert!(open_all(&mut receiver, &send).len() == 1, "only the peer that is left");
 
     let counters = receiver.counters();
@@ -183,7 +189,7 @@ proptest! {
             buffer.extend_from_slice(bytes);
         }
         let mut opened = Opened::default();
-        receiver.open(&mut buffer, size, NOW, &mut opened);
+        receiver.open(&mut arrived(&mut buffer, size), NOW, &mut opened);
 
         let mut found = Vec::new();
         for &group in opened.groups() {
@@ -200,7 +206,7 @@ proptest! {
         let (_, mut receiver) = nodes(1);
         let mut opened = Opened::default();
 
-        receiver.open(&mut bytes, size, NOW, &mut opened);
+        receiver.open(&mut arrived(&mut bytes, size), NOW, &mut opened);
 
         prop_assert!(opened.groups().is_empty());
     }

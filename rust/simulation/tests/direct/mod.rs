@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use dns::{IpStack, ResourceId};
 use domain::base::iana::Rtype;
-use packet::{Instant, MAX_PACKET, SendBuffer, Train, TrainSink, build};
+use packet::{Instant, MAX_PACKET, Run, SendBuffer, Train, TrainSink, build};
 use simulation::pair::{CLIENT, CLIENT_IPV4, CLIENT_IPV6, GATEWAY, GATEWAY_IPV4, GATEWAY_IPV6};
 use simulation::scenario::query;
 use tunnel::messages::{
@@ -19,7 +19,8 @@ use tunnel::messages::{
     Target,
 };
 use tunnel::{
-    Client, ClientConfig, Endpoint, Gateway, GatewayConfig, Io, SEND_BUFFER_BYTES, SEND_BUFFER_RUNS,
+    Client, ClientConfig, Connections, Datagrams, Endpoint, Gateway, GatewayConfig, Io,
+    SEND_BUFFER_BYTES, SEND_BUFFER_RUNS,
 };
 
 pub(crate) const RESOURCE: ResourceId = ResourceId(3);
@@ -86,8 +87,11 @@ impl Direct {
         let mut client = ClientConfig::new(CLIENT_IPV4, CLIENT_IPV6, 1, 1);
         client.refresh_floor = Duration::ZERO;
         let mut direct = Self {
-            client: Client::new(client, now),
-            gateway: Gateway::new(GatewayConfig::new(GATEWAY_IPV4, GATEWAY_IPV6, 1)),
+            client: Client::new(client, Connections::default(), now),
+            gateway: Gateway::new(
+                GatewayConfig::new(GATEWAY_IPV4, GATEWAY_IPV6, 1),
+                Connections::default(),
+            ),
             client_host: Host::new(),
             gateway_host: Host::new(),
             now,
@@ -103,7 +107,7 @@ impl Direct {
     }
 
     fn introduce(&mut self) {
-        let endpoint = |host, local_index, remote_index| PeerEndpoint {
+        let endpoint = |host, local_index, remote_index| PeerEndpoint::Plain {
             address: SocketAddr::from(([192, 0, 2, host], 52_625)),
             local_index,
             remote_index,
@@ -205,7 +209,8 @@ impl Direct {
             wire.copy_from_slice(sealed);
             let (size, mut io) =
                 (wire.len(), Io { send: &mut self.down, host: &mut self.gateway_host });
-            self.gateway.handle_network(from, &mut wire, size, self.now, &mut io);
+            let arrived = Datagrams { from, bytes: &mut wire, size, ecn: 0 };
+            self.gateway.handle_network(arrived, self.now, &mut io);
         }
         self.up.clear();
     }
@@ -222,7 +227,8 @@ impl Direct {
             wire.copy_from_slice(sealed);
             let (size, mut io) =
                 (wire.len(), Io { send: &mut self.up, host: &mut self.client_host });
-            self.client.handle_network(from, &mut wire, size, self.now, &mut io);
+            let arrived = Datagrams { from, bytes: &mut wire, size, ecn: 0 };
+            self.client.handle_network(arrived, self.now, &mut io);
         }
         self.down.clear();
     }
@@ -235,14 +241,14 @@ impl Direct {
                 let wire = &mut wire[..bytes.len()];
                 wire.copy_from_slice(bytes);
                 let mut io = Io { send: &mut *down, host: &mut *gateway_host };
-                gateway.handle_network(run.remote, wire, run.datagram_size, *now, &mut io);
+                gateway.handle_network(arrived(run, wire), *now, &mut io);
             }
             up.clear();
             for (run, bytes) in down.iter() {
                 let wire = &mut wire[..bytes.len()];
                 wire.copy_from_slice(bytes);
                 let mut io = Io { send: &mut *up, host: &mut *client_host };
-                client.handle_network(run.remote, wire, run.datagram_size, *now, &mut io);
+                client.handle_network(arrived(run, wire), *now, &mut io);
             }
             down.clear();
         }
@@ -298,4 +304,8 @@ pub(crate) fn datagrams(
         bytes.extend_from_slice(&packet[..len]);
     }
     (bytes, ranges)
+}
+
+fn arrived<'a>(run: &Run, bytes: &'a mut [u8]) -> Datagrams<'a> {
+    Datagrams { from: run.remote, bytes, size: run.datagram_size, ecn: run.ecn }
 }

@@ -9,7 +9,8 @@ use packet::{Instant, SendBuffer, TcpFlags, Train, TrainSink, Transport, build, 
 use simulation::scenario::query;
 use tunnel::messages::{ClientCommand, Command};
 use tunnel::{
-    Client, ClientConfig, DnsTransport, Endpoint, Io, SEND_BUFFER_BYTES, SEND_BUFFER_RUNS,
+    Client, ClientConfig, Connections, DnsTransport, Endpoint, Io, SEND_BUFFER_BYTES,
+    SEND_BUFFER_RUNS,
 };
 
 use crate::rig::{CLIENT, NAME, RESOURCE, Rig, SENTINEL, dns_resource, udp};
@@ -38,7 +39,7 @@ impl Alone {
         let ipv6 = "fd00:2021:1111::1".parse().expect("IPv6");
         let config = ClientConfig::new(CLIENT.into(), ipv6, 1, 1);
         let mut alone = Self {
-            client: Client::new(config, NOW),
+            client: Client::new(config, Connections::default(), NOW),
             send: SendBuffer::new(SEND_BUFFER_BYTES, SEND_BUFFER_RUNS),
             host: Vec::new(),
         };

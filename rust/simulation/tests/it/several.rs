@@ -11,8 +11,8 @@ use packet::Instant;
 use simulation::scenario::query;
 use simulation::world::{Station, World};
 use tunnel::messages::{
-    ClientCommand, ClientEvent, Command, Event, GatewayCommand, GatewayEvent, LookupFamily,
-    LookupResult, Resource,
+    ClientCommand, ClientEvent, Command, Endpoint, Event, GatewayCommand, GatewayEvent,
+    LookupFamily, LookupResult, Resource,
 };
 use tunnel::{ClientConfig, GatewayConfig};
 
@@ -246,7 +246,8 @@ fn an_address_that_moved_to_another_client_stays_that_clients() {
     let id = ClientId(99);
     let (ipv4, ipv6) = tunnel(clients[1]);
     let mut peer = several.world.client_peer(gateway, clients[1], id, (ipv4, ipv6), 0.0);
-    peer.endpoint.local_index = 0x00ff_ff01;
+    let Endpoint::Plain { local_index, .. } = &mut peer.endpoint else { panic!("a laboratory") };
+    *local_index = 0x00ff_ff01;
     several.gateway(gateway, GatewayCommand::AddClient { client: peer });
     let again = several.world.client_peer(gateway, clients[1], ClientId(2), (ipv4, ipv6), 0.0);
     several.gateway(gateway, GatewayCommand::AddClient { client: again });

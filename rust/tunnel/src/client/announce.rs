@@ -10,19 +10,15 @@ use packet::{Class, Instant, MAX_PACKET, Train};
 use super::Client;
 use super::routes::{GatewaySlot, ResourceSlot};
 use crate::endpoint::{Io, has_room};
-use crate::messages::{ClientEvent, NatEvent, Target};
+use crate::messages::{ClientEvent, NatEvent, PeerState, Target};
 use crate::p2p::{self, EventType};
 use crate::refuse::Refusal;
 
 impl Client {
     /// Lets events of connections and of the NAT take effect, and sends what the NAT has to say.
     pub(super) fn announce_all(&mut self, now: Instant, io: &mut Io<'_>) {
-        while let Some(ConnectionEvent::Ready(peer)) = self.connections.poll_event() {
-            let gateway = self.routes.gateway_of_peer(peer).map(|(_, gateway)| gateway.id());
-            if let Some(gateway) = gateway {
-                self.nat.connection_made(gateway, true, now);
-            }
-            self.connection_ready(peer, now, io);
+        while let Some(event) = self.connections.poll_event() {
+            self.apply_connection_event(event, now, io);
         }
         self.apply_nat_events(now, io);
         while has_room(io)
@@ -34,6 +30,26 @@ impl Client {
             self.nat.remove_name(name);
             self.routes.forget_name(name);
             self.dns.forget(name);
+        }
+    }
+
+    /// A Gateway that does not answer is forgotten: what waits for it asks for another authorisation
+    /// (dataplane §5.10).
+    fn apply_connection_event(&mut self, event: ConnectionEvent, now: Instant, io: &mut Io<'_>) {
+        let (peer, state) = match event {
+            ConnectionEvent::Ready(peer) => (peer, PeerState::Connected),
+            ConnectionEvent::Failed(peer) => (peer, PeerState::Unreachable),
+        };
+        let gateway = self.routes.gateway_of_peer(peer).map(|(_, gateway)| gateway.id());
+        let Some(gateway) = gateway else { return };
+        let address = self.connections.remote(peer);
+        self.record(ClientEvent::Peer { gateway, state, address });
+        match state {
+            PeerState::Connected => {
+                self.nat.connection_made(gateway, true, now);
+                self.connection_ready(peer, now, io);
+            }
+            PeerState::Unreachable => self.remove_gateway(gateway, now, io),
         }
     }
 

@@ -1,9 +1,6 @@
 //! What orchestration tells the Client.
 
-use std::time::Duration;
-
 use ::dns::{Name, Pattern, Proxies, ResourceId};
-use connection::{Plain, ReceiverIndex};
 use nat::control::GatewayId;
 use packet::Instant;
 
@@ -14,6 +11,7 @@ use crate::messages::{
     AuthorizationFailure, ClientCommand, ClientEvent, Endpoint as PeerEndpoint, GatewayPeer,
     ProxyRecord, Resource, Target,
 };
+use crate::peering;
 use crate::refuse::Refusal;
 
 impl Client {
@@ -34,6 +32,7 @@ impl Client {
             }
             ClientCommand::RemoveGateway { gateway } => self.remove_gateway(gateway, now, io),
             ClientCommand::RestoreProxies { names } => self.restore(&names, now),
+            ClientCommand::NetworkChanged => self.connections.speak_to_all(now),
             ClientCommand::Inspect { id, what, cursor } => self.inspect(id, what, cursor, now),
         }
     }
@@ -90,24 +89,28 @@ impl Client {
         io: &mut Io<'_>,
     ) -> Option<GatewaySlot> {
         let known = self.routes.gateway_slot(peer.id);
-        let former = known.and_then(|slot| self.routes.gateway(slot)).map(|g| (g.peer, &g.known));
-        let former = match former {
-            Some((_, same)) if same == peer => return known,
-            former => former.map(|(index, _)| index),
-        };
-        if let Some(index) = former {
-            self.connections.remove(index);
+        let entry = known.and_then(|slot| self.routes.gateway(slot));
+        if entry.is_some_and(|entry| entry.known == *peer) {
+            return known;
         }
-        let session = session(&peer.endpoint, now);
-        let local = ReceiverIndex::from_wire(peer.endpoint.local_index);
-        let Some(index) = self.connections.insert(session, local, peer.endpoint.address) else {
-            self.remove_gateway(peer.id, now, io);
-            return None;
+        let same_key = entry.is_some_and(|entry| entry.known.endpoint.is_same_peer(&peer.endpoint));
+        let former = entry.map(|entry| (entry.peer, &entry.known.endpoint));
+        let former_index = former.map(|(index, _)| index);
+        let index = match peering::connect(&mut self.connections, former, &peer.endpoint, now) {
+            Ok(index) => index,
+            Err(why) => {
+                self.remove_gateway(peer.id, now, io);
+                let (gateway, reason) = (peer.id, why.to_string());
+                self.record(ClientEvent::PeerRefused { gateway, reason });
+                return None;
+            }
         };
         let entry = GatewayEntry { known: peer.clone(), peer: index };
         let slot = self.routes.set_gateway(entry);
-        if let Some(former) = former {
-            self.nat.connection_made(peer.id, true, now);
+        if let Some(former) = former_index.filter(|_| !same_key) {
+            // The laboratory's endpoints have no keys: another description is the same Gateway.
+            let keyless = matches!(peer.endpoint, PeerEndpoint::Plain { .. });
+            self.nat.connection_made(peer.id, keyless, now);
             self.connection_ready(former, now, io);
         }
         Some(slot)
@@ -164,11 +167,4 @@ impl Client {
             }
         }
     }
-}
-
-/// The laboratory's session. The second issue's WireGuard takes this place for real endpoints.
-pub(crate) fn session(endpoint: &PeerEndpoint, now: Instant) -> Box<Plain> {
-    let remote = ReceiverIndex::from_wire(endpoint.remote_index);
-    let wait = Duration::try_from_secs_f64(endpoint.ready_after).unwrap_or_default();
-    Box::new(Plain::new(remote, now + wait))
 }

@@ -1,6 +1,6 @@
 //! From a Gateway to the TUN: the stations of datagrams that arrive.
 
-use connection::{PacketRange, PeerIndex};
+use connection::{Datagrams, PacketRange, PeerIndex};
 use nat::control::DomainStatus;
 use packet::{Instant, Summary, Train};
 
@@ -14,15 +14,14 @@ impl Client {
     /// First station: datagrams are opened in place and told apart by peer.
     pub(super) fn receive_datagrams(
         &mut self,
-        buffer: &mut [u8],
-        datagram_size: usize,
+        mut datagrams: Datagrams<'_>,
         now: Instant,
         io: &mut Io<'_>,
     ) {
         let mut opened = std::mem::take(&mut self.opened);
-        self.connections.open(buffer, datagram_size, now, &mut opened);
+        self.connections.open(&mut datagrams, now, &mut opened);
         for &group in opened.groups() {
-            self.receive_packets(group.peer, buffer, opened.packets(group), now, io);
+            self.receive_packets(group.peer, &mut datagrams, opened.packets(group), now, io);
         }
         self.opened = opened;
     }
@@ -31,16 +30,17 @@ impl Client {
     fn receive_packets(
         &mut self,
         peer: PeerIndex,
-        buffer: &mut [u8],
+        datagrams: &mut Datagrams<'_>,
         packets: &[PacketRange],
         now: Instant,
         io: &mut Io<'_>,
     ) {
         let mut rest = packets;
-        while let Some(incoming) = incoming::next(buffer, &mut rest) {
+        while let Some(incoming) = incoming::next(datagrams.bytes, &mut rest, datagrams.ecn) {
             match incoming {
                 Incoming::Control(packet) => self.receive_control(peer, packet, now, io),
                 Incoming::Train(train) => self.deliver(peer, &train, now, io),
+                Incoming::Congested(packets) => self.refuser.silently(Refusal::Congested, packets),
                 Incoming::Malformed => self.refuser.silently(Refusal::Malformed, 1),
             }
         }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::Client;
 use super::routes::ResourceSlot;
 use crate::messages::{ClientEvent, InspectClient};
+use crate::peering;
 
 /// Rows of a page (design §4).
 const PAGE: usize = 256;
@@ -15,6 +16,7 @@ impl Client {
     pub(super) fn inspect(&mut self, id: u64, what: InspectClient, cursor: u64, now: Instant) {
         let (rows, cursor) = match what {
             InspectClient::Explain(_) => (Vec::new(), None),
+            InspectClient::Peers => (self.peer_rows(now), None),
             InspectClient::Counters => (vec![self.counters_row()], None),
             InspectClient::Resources => self.resource_rows(cursor, now),
         };
@@ -70,8 +72,26 @@ impl Client {
                 "malformed": opened.malformed,
                 "unknown_index": opened.unknown_index,
                 "refused": opened.refused,
+                "replayed": opened.replayed,
+                "unknown_key": opened.unknown_key,
+                "handshakes_refused": opened.handshakes_refused,
+                "cookie_replies": opened.cookie_replies,
+                "roamed": opened.roamed,
             },
         })
+    }
+
+    /// The Gateways, of which there are never many.
+    fn peer_rows(&self, now: Instant) -> Vec<Value> {
+        let rows = self.routes.gateways().map(|gateway| {
+            let endpoint = &gateway.known.endpoint;
+            let mut row = peering::row(&self.connections, gateway.peer, endpoint, now);
+            row["gateway"] = json!(gateway.known.id);
+            row["ipv4"] = json!(gateway.known.ipv4);
+            row["ipv6"] = json!(gateway.known.ipv6);
+            row
+        });
+        rows.collect()
     }
 
     /// Names with proxy addresses, their resources and the state of each family.

@@ -16,16 +16,15 @@ mod site;
 mod waiting;
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use ::dns::{Prefix, ProxyConfig, Stub, StubConfig};
-use connection::{Connections, Opened};
+use connection::{Connections, Datagrams, Opened};
 use nat::buffer::{Limits, PacketBuffer};
 use nat::resource_nat::{Config as NatConfig, RefreshPolicy, ResourceNat};
 use packet::{Instant, Malformed, Train};
 
-pub(crate) use self::command::session;
 use self::dns::Dns;
 use self::routes::Routes;
 use self::site::Site;
@@ -106,13 +105,13 @@ struct Counters {
 }
 
 impl Client {
-    /// Creates a Client without resources.
-    pub fn new(config: ClientConfig, now: Instant) -> Self {
-        Self::with_policy(config, RefreshPolicy::Keep, now)
+    /// Creates a Client without resources over `connections`: those of its own key, or a laboratory's.
+    pub fn new(config: ClientConfig, connections: Connections, now: Instant) -> Self {
+        Self { connections, ..Self::with_policy(config, RefreshPolicy::Keep, now) }
     }
 
     /// Creates a Client with a refresh policy of choice, for comparison in a laboratory only (R41): no
-    /// setting of a real endpoint leads here.
+    /// setting of a real endpoint leads here. Its sessions protect nothing.
     pub fn with_policy(config: ClientConfig, policy: RefreshPolicy, now: Instant) -> Self {
         let ClientConfig { ipv4, ipv6, proxies, sentinels, refresh_floor, buffer, run, seed } =
             config;
@@ -155,6 +154,7 @@ impl Client {
     fn settle(&mut self, now: Instant, io: &mut Io<'_>) {
         self.announce_all(now, io);
         self.drain(now, io);
+        self.connections.flush(now, io.send);
     }
 }
 
@@ -170,15 +170,8 @@ impl Endpoint for Client {
         }
     }
 
-    fn handle_network(
-        &mut self,
-        _from: SocketAddr,
-        buffer: &mut [u8],
-        datagram_size: usize,
-        now: Instant,
-        io: &mut Io<'_>,
-    ) {
-        self.receive_datagrams(buffer, datagram_size, now, io);
+    fn handle_network(&mut self, datagrams: Datagrams<'_>, now: Instant, io: &mut Io<'_>) {
+        self.receive_datagrams(datagrams, now, io);
         self.settle(now, io);
     }
 
@@ -216,7 +209,9 @@ impl Endpoint for Client {
     }
 
     fn poll_timeout(&self, now: Instant) -> Option<(Instant, Reason)> {
-        let more = self.waiting.wants_drain() || self.nat.has_transmit();
+        let more = self.waiting.wants_drain()
+            || self.nat.has_transmit()
+            || self.connections.has_transmit();
         let drain = more.then_some((now, Reason::Drain));
         let timers = [
             self.connections.poll_timeout().map(|at| (at, Reason::Connection)),

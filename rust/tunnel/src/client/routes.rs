@@ -147,6 +147,11 @@ impl Routes {
         self.gateways.get(slot.0 as usize)
     }
 
+    /// All Gateways.
+    pub(super) fn gateways(&self) -> impl Iterator<Item = &GatewayEntry> {
+        self.gateways.iter().map(|(_, entry)| entry)
+    }
+
     pub(super) fn gateway_slot(&self, id: GatewayId) -> Option<GatewaySlot> {
         self.gateway_by_id.get(&id).copied()
     }

@@ -15,6 +15,7 @@ use slab::Slab;
 
 use super::repeats::ControlWay;
 use crate::access::{Expiries, Grants, Tags};
+use crate::messages::{ClientPeer, Endpoint};
 
 /// Place of a Client; also its number in the flow table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +32,8 @@ pub(super) struct ClientEntry {
     pub(super) ipv4: Ipv4Addr,
     pub(super) ipv6: Ipv6Addr,
     pub(super) peer: PeerIndex,
+    /// As orchestration told of it.
+    pub(super) endpoint: Endpoint,
     pub(super) grants: Grants,
     pub(super) control: ControlWay,
 }
@@ -61,6 +64,11 @@ impl Clients {
         self.entries.get_mut(slot.0 as usize)
     }
 
+    /// Clients from a place on, with their places.
+    pub(super) fn iter_from(&self, place: usize) -> impl Iterator<Item = (usize, &ClientEntry)> {
+        self.entries.iter().skip_while(move |(at, _)| *at < place)
+    }
+
     pub(super) fn slot(&self, id: ClientId) -> Option<ClientSlot> {
         self.by_id.get(&id).copied()
     }
@@ -74,17 +82,13 @@ impl Clients {
     }
 
     /// Adds a Client, or gives a known one another connection; then returns the former one's.
-    pub(super) fn insert(
-        &mut self,
-        id: ClientId,
-        ipv4: Ipv4Addr,
-        ipv6: Ipv6Addr,
-        peer: PeerIndex,
-    ) -> Option<PeerIndex> {
+    pub(super) fn insert(&mut self, client: &ClientPeer, peer: PeerIndex) -> Option<PeerIndex> {
+        let ClientPeer { id, ipv4, ipv6, ref endpoint } = *client;
         let former = self.slot(id);
         let slot = former.unwrap_or_else(|| {
             let (grants, control) = (Grants::default(), ControlWay::default());
-            let entry = ClientEntry { id, ipv4, ipv6, peer, grants, control };
+            let endpoint = endpoint.clone();
+            let entry = ClientEntry { id, ipv4, ipv6, peer, endpoint, grants, control };
             ClientSlot(self.entries.insert(entry) as u32)
         });
         self.by_id.insert(id, slot);
@@ -92,6 +96,7 @@ impl Clients {
         let former_addresses = [IpAddr::V4(entry.ipv4), IpAddr::V6(entry.ipv6)];
         let former_peer = entry.peer;
         (entry.ipv4, entry.ipv6, entry.peer) = (ipv4, ipv6, peer);
+        entry.endpoint.clone_from(endpoint);
         self.forget(slot, former_addresses, former_peer);
         self.by_address.insert(ipv4.into(), slot);
         self.by_address.insert(ipv6.into(), slot);

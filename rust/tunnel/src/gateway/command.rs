@@ -3,16 +3,17 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use connection::ReceiverIndex;
 use dns::ResourceId;
 use nat::control::ClientId;
 use nat::translations::{LookupError, LookupId};
 use packet::Instant;
 
 use super::Gateway;
-use crate::client::session;
 use crate::endpoint::Io;
-use crate::messages::{ClientPeer, GatewayCommand, GatewayEvent, LookupResult, Resource};
+use crate::messages::{
+    ClientPeer, GatewayCommand, GatewayEvent, LookupResult, PeerState, Resource,
+};
+use crate::peering;
 
 impl Gateway {
     pub(super) fn apply(&mut self, command: GatewayCommand, now: Instant, io: &mut Io<'_>) {
@@ -35,20 +36,34 @@ impl Gateway {
 
     /// A known Client keeps its flows and translations when it comes by another connection.
     fn add_client(&mut self, client: &ClientPeer, now: Instant) {
-        let ClientPeer { id, ipv4, ipv6, ref endpoint } = *client;
-        if let Some(slot) = self.clients.slot(id)
-            && let Some(entry) = self.clients.get(slot)
-        {
-            self.connections.remove(entry.peer);
-        }
-        let local = ReceiverIndex::from_wire(endpoint.local_index);
-        let session = session(endpoint, now);
-        match self.connections.insert(session, local, endpoint.address) {
-            Some(peer) => {
-                self.clients.insert(id, ipv4, ipv6, peer);
+        let id = client.id;
+        let known = self.clients.slot(id).and_then(|slot| self.clients.get(slot));
+        let former = known.map(|entry| (entry.peer, &entry.endpoint));
+        match peering::connect(&mut self.connections, former, &client.endpoint, now) {
+            Ok(peer) => {
+                self.clients.insert(client, peer);
             }
-            // The index is another's: what is left of this Client must not use a peer that is gone.
-            None => self.remove_client(id, now),
+            Err(why) => {
+                // What is left of this Client must not use a peer that is gone.
+                self.remove_client(id, now);
+                self.record(GatewayEvent::PeerRefused { client: id, reason: why.to_string() });
+            }
+        }
+    }
+
+    /// Tells orchestration which Clients can be spoken to. Packets for one that cannot are not held.
+    pub(super) fn report_peers(&mut self, _now: Instant) {
+        while let Some(event) = self.connections.poll_event() {
+            let (peer, state) = match event {
+                connection::Event::Ready(peer) => (peer, PeerState::Connected),
+                connection::Event::Failed(peer) => (peer, PeerState::Unreachable),
+            };
+            let slot = self.clients.of_peer(peer);
+            let Some(client) = slot.and_then(|slot| self.clients.get(slot)).map(|c| c.id) else {
+                continue;
+            };
+            let address = self.connections.remote(peer);
+            self.record(GatewayEvent::Peer { client, state, address });
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use connection::{PacketRange, PeerIndex};
+use connection::{Datagrams, PacketRange, PeerIndex};
 use nat::flow_table::{Binding, CloseReason, FlowHit, NatError, Outbound};
 use nat::translations::Fresh;
 use packet::{Instant, Summary, TcpFlags, Train, Transport};
@@ -37,15 +37,14 @@ impl Gateway {
     /// First station: datagrams are opened in place and told apart by Client.
     pub(super) fn receive_datagrams(
         &mut self,
-        buffer: &mut [u8],
-        datagram_size: usize,
+        mut datagrams: Datagrams<'_>,
         now: Instant,
         io: &mut Io<'_>,
     ) {
         let mut opened = std::mem::take(&mut self.opened);
-        self.connections.open(buffer, datagram_size, now, &mut opened);
+        self.connections.open(&mut datagrams, now, &mut opened);
         for &group in opened.groups() {
-            self.receive_packets(group.peer, buffer, opened.packets(group), now, io);
+            self.receive_packets(group.peer, &mut datagrams, opened.packets(group), now, io);
         }
         self.opened = opened;
     }
@@ -54,18 +53,19 @@ impl Gateway {
     fn receive_packets(
         &mut self,
         peer: PeerIndex,
-        buffer: &mut [u8],
+        datagrams: &mut Datagrams<'_>,
         packets: &[PacketRange],
         now: Instant,
         io: &mut Io<'_>,
     ) {
         let mut rest = packets;
-        while let Some(incoming) = incoming::next(buffer, &mut rest) {
+        while let Some(incoming) = incoming::next(datagrams.bytes, &mut rest, datagrams.ecn) {
             // Looked up for each: a Goodbye may have ended the Client.
             let Some(client) = self.clients.of_peer(peer) else { return };
             match incoming {
                 Incoming::Control(packet) => self.receive_control(client, packet, now),
                 Incoming::Train(train) => self.receive_train(client, train, now, io),
+                Incoming::Congested(packets) => self.refuser.silently(Refusal::Congested, packets),
                 Incoming::Malformed => self.refuser.silently(Refusal::Malformed, 1),
             }
         }

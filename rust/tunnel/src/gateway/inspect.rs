@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::Gateway;
 use crate::messages::{GatewayEvent, InspectGateway};
+use crate::peering;
 
 /// Rows of a page (design §4).
 const PAGE: usize = 256;
@@ -14,10 +15,27 @@ impl Gateway {
         let (rows, cursor) = match what {
             InspectGateway::Explain(_) => (Vec::new(), None),
             InspectGateway::Counters => (vec![self.counters_row()], None),
+            InspectGateway::Peers => self.peer_rows(cursor, now),
             InspectGateway::Flows => self.flow_rows(cursor, now),
             InspectGateway::Translations => self.translation_rows(cursor, now),
         };
         self.events.push_back(GatewayEvent::Inspected { id, rows, cursor });
+    }
+
+    fn peer_rows(&self, cursor: u64, now: Instant) -> (Vec<Value>, Option<u64>) {
+        let from = usize::try_from(cursor).unwrap_or(usize::MAX);
+        let mut rows = Vec::new();
+        for (place, client) in self.clients.iter_from(from) {
+            if rows.len() == PAGE {
+                return (rows, Some(place as u64));
+            }
+            let mut row = peering::row(&self.connections, client.peer, &client.endpoint, now);
+            row["client"] = json!(client.id);
+            row["ipv4"] = json!(client.ipv4);
+            row["ipv6"] = json!(client.ipv6);
+            rows.push(row);
+        }
+        (rows, None)
     }
 
     fn flow_rows(&self, cursor: u64, now: Instant) -> (Vec<Value>, Option<u64>) {
@@ -111,6 +129,11 @@ impl Gateway {
                 "malformed": opened.malformed,
                 "unknown_index": opened.unknown_index,
                 "refused": opened.refused,
+                "replayed": opened.replayed,
+                "unknown_key": opened.unknown_key,
+                "handshakes_refused": opened.handshakes_refused,
+                "cookie_replies": opened.cookie_replies,
+                "roamed": opened.roamed,
             },
         })
     }

@@ -17,11 +17,11 @@ mod reset;
 mod waiting;
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use ::dns::Prefix;
-use connection::{Connections, Opened};
+use connection::{Connections, Datagrams, Opened};
 use nat::buffer::{Limits, PacketBuffer};
 use nat::flow_table::{Config as FlowConfig, FlowTable};
 use nat::translations::{Config as TranslationConfig, Translations};
@@ -126,8 +126,8 @@ struct Counters {
 }
 
 impl Gateway {
-    /// Creates a Gateway without Clients.
-    pub fn new(config: GatewayConfig) -> Self {
+    /// Creates a Gateway without Clients over `connections`: those of its own key, or a laboratory's.
+    pub fn new(config: GatewayConfig, connections: Connections) -> Self {
         let GatewayConfig { ipv4, ipv6, translations, flows, buffer, seed } = config;
         Self {
             ipv4,
@@ -141,7 +141,7 @@ impl Gateway {
             waiting: Waiting::default(),
             repeats: Repeats::default(),
             dns: Dns::new(ipv4, ipv6, seed),
-            connections: Connections::default(),
+            connections,
             opened: Opened::default(),
             refuser: Refuser::default(),
             requests: VecDeque::new(),
@@ -174,8 +174,10 @@ impl Gateway {
 
     /// Lets everything that an input set in motion come to rest.
     fn settle(&mut self, now: Instant, io: &mut Io<'_>) {
+        self.report_peers(now);
         self.announce_all(now, io);
         self.record_flows(now);
+        self.connections.flush(now, io.send);
     }
 }
 
@@ -183,6 +185,7 @@ impl Endpoint for Gateway {
     fn handle_tun(&mut self, train: Train<'_>, now: Instant, io: &mut Io<'_>) {
         self.return_train(train, now, io);
         self.record_flows(now);
+        self.connections.flush(now, io.send);
     }
 
     fn handle_malformed(&mut self, bytes: &[u8], why: Malformed, now: Instant, io: &mut Io<'_>) {
@@ -191,15 +194,8 @@ impl Endpoint for Gateway {
         }
     }
 
-    fn handle_network(
-        &mut self,
-        _from: SocketAddr,
-        buffer: &mut [u8],
-        datagram_size: usize,
-        now: Instant,
-        io: &mut Io<'_>,
-    ) {
-        self.receive_datagrams(buffer, datagram_size, now, io);
+    fn handle_network(&mut self, datagrams: Datagrams<'_>, now: Instant, io: &mut Io<'_>) {
+        self.receive_datagrams(datagrams, now, io);
         self.settle(now, io);
     }
 
@@ -227,7 +223,6 @@ impl Endpoint for Gateway {
 
     fn handle_timeout(&mut self, now: Instant, io: &mut Io<'_>) {
         self.connections.handle_timeout(now);
-        while self.connections.poll_event().is_some() {}
         self.expire_grants(now);
         self.translations.handle_timeout(now);
         self.flows.handle_timeout(now);
@@ -237,7 +232,8 @@ impl Endpoint for Gateway {
     }
 
     fn poll_timeout(&self, now: Instant) -> Option<(Instant, Reason)> {
-        let drain = self.translations.has_transmit().then_some((now, Reason::Drain));
+        let more = self.translations.has_transmit() || self.connections.has_transmit();
+        let drain = more.then_some((now, Reason::Drain));
         let timers = [
             self.dns.poll_timeout(),
             self.connections.poll_timeout().map(|at| (at, Reason::Connection)),

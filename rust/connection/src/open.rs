@@ -1,0 +1,143 @@
+//! Datagrams in: told apart by peer, opened in place.
+
+use std::net::SocketAddr;
+
+use packet::Instant;
+
+use crate::connections::{Connections, PeerIndex};
+use crate::datagrams::Datagrams;
+use crate::index::ReceiverIndex;
+use crate::opened::{Group, Opened, PacketRange};
+use crate::session::{BACK, FRONT};
+
+/// Whose a datagram is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// A data message of the peer in this slot.
+    Peer(usize),
+    /// A message of a handshake; each is looked at by itself.
+    Handshake,
+    /// A data message for no connection of this node.
+    Unknown,
+    /// None of ours: wrong type or length.
+    Malformed,
+}
+
+impl Connections {
+    /// Opens datagrams in place. `opened` is filled with the packets, without their padding, grouped
+    /// by peer in order of arrival.
+    ///
+    /// An authentic datagram from another address than before moves the peer there (roaming).
+    pub fn open(&mut self, datagrams: &mut Datagrams<'_>, now: Instant, opened: &mut Opened) {
+        opened.clear();
+        let (total, size) = (datagrams.bytes.len(), datagrams.size.max(1));
+        let mut at = 0;
+        while at < total {
+            let owner = self.owner(datagrams.bytes, at, size);
+            let mut ranges = std::mem::take(&mut opened.datagrams);
+            ranges.clear();
+            let mut end = at;
+            while end < total && self.owner(datagrams.bytes, end, size) == owner {
+                let len = size.min(total - end);
+                ranges.push((end as u32, len as u32));
+                end += len;
+            }
+            self.take(owner, datagrams, &ranges, now, opened);
+            opened.datagrams = ranges;
+            at = end;
+        }
+    }
+
+    fn owner(&self, bytes: &[u8], at: usize, size: usize) -> Owner {
+        let end = (at + size).min(bytes.len());
+        let Some(datagram) = bytes.get(at..end).filter(|bytes| bytes.len() >= FRONT + BACK) else {
+            return Owner::Malformed;
+        };
+        match datagram[..4] {
+            [4, 0, 0, 0] => {
+                let index =
+                    u32::from_le_bytes([datagram[4], datagram[5], datagram[6], datagram[7]]);
+                let slot = self.indices.find(ReceiverIndex::from_wire(index));
+                slot.map_or(Owner::Unknown, |slot| Owner::Peer(slot as usize))
+            }
+            [1..=3, 0, 0, 0] if self.keyed.is_some() => Owner::Handshake,
+            _ => Owner::Malformed,
+        }
+    }
+
+    fn take(
+        &mut self,
+        owner: Owner,
+        datagrams: &mut Datagrams<'_>,
+        ranges: &[PacketRange],
+        now: Instant,
+        opened: &mut Opened,
+    ) {
+        let count = ranges.len() as u64;
+        match owner {
+            Owner::Malformed => self.counters.malformed += count,
+            Owner::Unknown => self.counters.unknown_index += count,
+            Owner::Handshake => {
+                for &(start, len) in ranges {
+                    let range = start as usize..(start + len) as usize;
+                    self.receive_handshake(datagrams.from, &datagrams.bytes[range], now);
+                }
+            }
+            Owner::Peer(slot) => self.open_group(slot, datagrams, ranges, now, opened),
+        }
+    }
+
+    fn open_group(
+        &mut self,
+        slot: usize,
+        datagrams: &mut Datagrams<'_>,
+        ranges: &[PacketRange],
+        now: Instant,
+        opened: &mut Opened,
+    ) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        let start = opened.packets.len();
+        let came = peer.session.open_batch(datagrams.bytes, ranges, &mut opened.packets, now);
+        self.counters.refused += u64::from(came.refused);
+        self.counters.replayed += u64::from(came.replayed);
+        for packet in &mut opened.packets[start..] {
+            trim(datagrams.bytes, packet);
+        }
+        let len = opened.packets.len() - start;
+        if len > 0 {
+            opened.groups.push(Group { peer: PeerIndex(slot as u32), start, len });
+        }
+        // Before `heard` is set: a session that begins after a silence is news.
+        self.settle(slot, now);
+        if came.accepted > 0 {
+            self.hear(slot, datagrams.from, now);
+        }
+    }
+
+    /// An authentic datagram came from `from`: there the peer is reached from now on.
+    pub(crate) fn hear(&mut self, slot: usize, from: SocketAddr, now: Instant) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        peer.heard = Some(now);
+        // A laboratory's session proves nothing, so it moves nobody.
+        if peer.key.is_some() && peer.remote != Some(from) {
+            self.counters.roamed += u64::from(peer.remote.is_some());
+            peer.remote = Some(from);
+        }
+    }
+}
+
+/// Cuts off what stands behind the packet: its own length field says where it ends. What is no IP
+/// packet stays as it is; the next station refuses it.
+fn trim(bytes: &[u8], packet: &mut PacketRange) {
+    let Some(header) = bytes.get(packet.0 as usize..).and_then(|rest| rest.first_chunk::<6>())
+    else {
+        return;
+    };
+    let field = |at: usize| u32::from(u16::from_be_bytes([header[at], header[at + 1]]));
+    let len = match header[0] >> 4 {
+        4 => field(2),
+        6 => field(4) + 40,
+        _ => return,
+    };
+    packet.1 = packet.1.min(len);
+}

@@ -1,0 +1,251 @@
+//! Two nodes with keys: sessions come up when a packet waits, peers roam, strangers get nothing.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use connection::{
+    AddError, Connections, Datagrams, Entropy, Event, Node, Opened, PeerConfig, PeerIndex,
+    PresharedKey, PrivateKey, Profile, PublicKey, SealError,
+};
+use packet::{Class, Instant, SendBuffer, Train, build};
+
+const WALL: Duration = Duration::from_secs(1_800_000_000);
+
+fn at(millis: u64) -> Instant {
+    Instant::ZERO + Duration::from_millis(millis)
+}
+
+fn address(host: u8, port: u16) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, host], port))
+}
+
+fn key(number: u8) -> PrivateKey {
+    PrivateKey::clamped([number; 32])
+}
+
+fn node(number: u8) -> Connections {
+    let entropy = Entropy::new([number; 32]);
+    let node = Node::new(key(number), Entropy::new([100 + number; 32]), WALL, at(0));
+    Connections::wireguard(node, entropy)
+}
+
+fn peer(of: PublicKey, remote: Option<SocketAddr>) -> PeerConfig {
+    PeerConfig { public_key: of, preshared_key: None, remote, profile: Profile::FIREZONE_ICELESS }
+}
+
+/// A Client at `192.0.2.1:1000` that knows where the Gateway `192.0.2.2:2000` is, and not the other
+/// way round.
+struct Two {
+    nodes: [Connections; 2],
+    peers: [PeerIndex; 2],
+    addresses: [SocketAddr; 2],
+    received: [Vec<Vec<u8>>; 2],
+    datagrams: Vec<Vec<u8>>,
+}
+
+impl Two {
+    fn new() -> Self {
+        let addresses = [address(1, 1000), address(2, 2000)];
+        let mut nodes = [node(1), node(2)];
+        let gateway = peer(key(2).public_key(), Some(addresses[1]));
+        let client = peer(key(1).public_key(), None);
+        let peers = [
+            nodes[0].add(gateway, at(0)).expect("a peer"),
+            nodes[1].add(client, at(0)).expect("a peer"),
+        ];
+        Self { nodes, peers, addresses, received: [Vec::new(), Vec::new()], datagrams: Vec::new() }
+    }
+
+    fn seal(&mut self, from: usize, payload: &[u8], now: Instant) -> Result<(), SealError> {
+        let mut packet = udp(payload);
+        let train = Train::single(&mut packet).expect("valid");
+        let mut send = SendBuffer::new(65_536, 8);
+        let peer = self.peers[from];
+        let sealed = self.nodes[from].seal(peer, &train, Class::Data, now, &mut send);
+        self.nodes[from].flush(now, &mut send);
+        self.deliver(from, &send, now);
+        sealed
+    }
+
+    /// Carries everything to and fro until nothing is left.
+    fn deliver(&mut self, from: usize, send: &SendBuffer, now: Instant) {
+        let to = 1 - from;
+        let mut back = SendBuffer::new(65_536, 32);
+        for (run, bytes) in send.iter() {
+            if run.remote != self.addresses[to] {
+                continue;
+            }
+            self.datagrams.push(bytes.to_vec());
+            self.arrive(to, self.addresses[from], &mut bytes.to_vec(), run.datagram_size, now);
+            self.nodes[to].flush(now, &mut back);
+        }
+        if !back.is_empty() {
+            self.deliver(to, &back, now);
+        }
+    }
+
+    fn arrive(&mut self, at: usize, from: SocketAddr, bytes: &mut [u8], size: usize, now: Instant) {
+        let mut opened = Opened::default();
+        self.nodes[at].open(&mut Datagrams { from, bytes, size, ecn: 0 }, now, &mut opened);
+        for &group in opened.groups() {
+            for &(start, len) in opened.packets(group) {
+                let packet = &bytes[start as usize..(start + len) as usize];
+                self.received[at].push(packet.to_vec());
+            }
+        }
+    }
+
+    fn connected() -> Self {
+        let mut two = Self::new();
+        assert_eq!(two.seal(0, b"waits", at(0)), Err(SealError::NotReady));
+        two
+    }
+}
+
+fn udp(payload: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0; 1280];
+    let (source, destination) = (address(1, 1), address(2, 2));
+    let len = build::udp(source, destination, payload, &mut packet).expect("it fits");
+    packet.truncate(len);
+    packet
+}
+
+#[test]
+fn r10_a_waiting_packet_begins_a_handshake_and_is_told_when_it_may_go() {
+    let mut two = Two::connected();
+
+    assert_eq!(two.nodes[0].poll_event(), Some(Event::Ready(two.peers[0])));
+    assert_eq!(two.seal(0, b"hello", at(1)), Ok(()));
+
+    assert_eq!(two.received[1], [udp(b"hello")]);
+    assert_eq!(two.nodes[1].remote(two.peers[1]), Some(two.addresses[0]), "it was heard of");
+    assert_eq!(two.seal(1, b"back", at(2)), Ok(()));
+    assert_eq!(two.received[0], [udp(b"back")]);
+}
+
+#[test]
+fn an_authentic_datagram_moves_a_peer_and_a_forged_or_replayed_one_does_not() {
+    let mut two = Two::connected();
+    two.seal(0, b"one", at(1)).expect("ready");
+    let sealed = two.datagrams.last().expect("it was sent").clone();
+    let elsewhere = address(9, 9);
+
+    two.arrive(1, elsewhere, &mut sealed.clone(), sealed.len(), at(2));
+    assert_eq!(two.nodes[1].remote(two.peers[1]), Some(two.addresses[0]), "a replay");
+    assert_eq!(two.nodes[1].counters().replayed, 1);
+    let mut forged = sealed.clone();
+    *forged.last_mut().expect("a tag") ^= 1;
+    two.arrive(1, elsewhere, &mut forged, sealed.len(), at(3));
+    assert_eq!(two.nodes[1].remote(two.peers[1]), Some(two.addresses[0]), "a forgery");
+
+    two.addresses[0] = elsewhere;
+    two.seal(0, b"two", at(4)).expect("ready");
+
+    assert_eq!(two.nodes[1].remote(two.peers[1]), Some(elsewhere));
+    assert_eq!(two.nodes[1].counters().roamed, 1);
+    assert_eq!(two.seal(1, b"back", at(5)), Ok(()));
+    assert_eq!(two.received[0].len(), 1, "the answer goes to the new address");
+}
+
+#[test]
+fn r42_a_session_after_a_silence_is_news_and_one_in_time_is_not() {
+    let mut two = Two::connected();
+    assert_eq!(two.nodes[0].poll_event(), Some(Event::Ready(two.peers[0])));
+    // Both ends speak once a second, through the first rekey and on.
+    for second in 1..=130 {
+        let now = at(second * 1000);
+        for from in [0, 1] {
+            assert_eq!(two.seal(from, b"x", now), Ok(()), "second {second}");
+        }
+        for node in &mut two.nodes {
+            node.handle_timeout(now);
+        }
+    }
+    assert_eq!(two.nodes[0].poll_event(), None, "a rekey in time is no event");
+    let datagrams = two.datagrams.iter();
+    let initiations = datagrams.filter(|datagram| datagram.len() == 148).count();
+    assert_eq!(initiations, 2);
+
+    // The Gateway begins anew: another process, the same key.
+    let mut anew = node(2);
+    let client = peer(key(1).public_key(), None);
+    two.peers[1] = anew.add(client, at(130_000)).expect("a peer");
+    two.nodes[1] = anew;
+    for second in 131..=145 {
+        let now = at(second * 1000);
+        let _ = two.seal(0, b"x", now);
+        let mut send = SendBuffer::new(65_536, 8);
+        two.nodes[0].handle_timeout(now);
+        two.nodes[0].flush(now, &mut send);
+        two.deliver(0, &send, now);
+    }
+
+    assert_eq!(two.nodes[0].poll_event(), Some(Event::Ready(two.peers[0])));
+}
+
+#[test]
+fn padding_is_cut_off_again() {
+    let mut two = Two::new();
+    for (node, other) in [(0, 2), (1, 1)] {
+        two.nodes[node].remove(two.peers[node]);
+        let remote = (node == 0).then_some(two.addresses[1]);
+        let config =
+            PeerConfig { profile: Profile::PLAIN, ..peer(key(other).public_key(), remote) };
+        two.peers[node] = two.nodes[node].add(config, at(0)).expect("a peer");
+    }
+    assert_eq!(two.seal(0, b"waits", at(0)), Err(SealError::NotReady));
+
+    two.seal(0, b"seven77", at(1)).expect("ready");
+
+    let datagram = two.datagrams.last().expect("it was sent");
+    assert_eq!(datagram.len() % 16, 0, "padded");
+    assert_eq!(two.received[1], [udp(b"seven77")]);
+}
+
+#[test]
+fn strangers_and_other_secrets_get_no_answer() {
+    let mut two = Two::new();
+    two.nodes[1].remove(two.peers[1]);
+    assert_eq!(two.seal(0, b"x", at(0)), Err(SealError::NotReady));
+    assert_eq!(two.nodes[1].counters().unknown_key, 1);
+
+    let secret = Some(PresharedKey::from_bytes([7; 32]));
+    let config = PeerConfig { preshared_key: secret, ..peer(key(1).public_key(), None) };
+    two.peers[1] = two.nodes[1].add(config, at(0)).expect("a peer");
+    for second in 1..=10 {
+        let now = at(second * 1000);
+        let _ = two.seal(0, b"x", now);
+        two.nodes[0].handle_timeout(now);
+    }
+
+    assert!(!two.nodes[0].is_ready(two.peers[0], at(10_000)));
+    assert!(two.received[1].is_empty());
+}
+
+#[test]
+fn peers_are_added_once_and_only_with_usable_keys() {
+    let mut node = node(1);
+    let own = peer(key(1).public_key(), None);
+    assert!(matches!(node.add(own, at(0)), Err(AddError::Key(_))));
+    let low = peer(PublicKey::from_bytes([0; 32]), None);
+    assert!(matches!(node.add(low, at(0)), Err(AddError::Key(_))));
+
+    let first = node.add(peer(key(2).public_key(), None), at(0)).expect("a peer");
+    let again = node.add(peer(key(2).public_key(), None), at(0));
+    assert_eq!(again, Err(AddError::Duplicate));
+    node.remove(first);
+    assert!(node.add(peer(key(2).public_key(), None), at(0)).is_ok());
+
+    let mut laboratory = Connections::default();
+    let refused = laboratory.add(peer(key(2).public_key(), None), at(0));
+    assert_eq!(refused, Err(AddError::Laboratory));
+}
+
+#[test]
+fn r41_the_laboratorys_session_is_refused_by_a_real_endpoint() {
+    let mut real = node(1);
+    let index = connection::ReceiverIndex::new(0, 7, 1);
+    let plain = Box::new(connection::Plain::new(index, at(0)));
+
+    assert_eq!(real.insert(plain, index, address(1, 1)), None);
+}
