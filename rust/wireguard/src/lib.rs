@@ -10,6 +10,8 @@
 //!    that peer accepts it. Everything else belongs to the tunnel whose `connection` the upper 24
 //!    bits of the index are: [`Tunnel::handle_response`], [`Tunnel::handle_cookie_reply`],
 //!    [`Tunnel::open_batch`].
+//!    Where these succeed (or count something as accepted) the peer itself has spoken, and only then
+//!    may its address be taken over; a cookie reply proves nothing of the kind.
 //! 3. [`Tunnel::poll_event`] and [`Tunnel::poll_transmit`] until nothing is left.
 //!
 //! Sources: "WireGuard: Next Generation Kernel Network Tunnel" (the paper; sections are cited as §)

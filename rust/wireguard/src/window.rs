@@ -59,7 +59,53 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
     use super::*;
+
+    /// The same, with all counters that were ever seen.
+    struct Naive {
+        from: u64,
+        seen: BTreeSet<u64>,
+    }
+
+    impl Naive {
+        fn accept(&mut self, counter: u64) -> bool {
+            let greatest = self.seen.last().copied().or_else(|| self.from.checked_sub(1));
+            let behind = greatest.is_some_and(|of| counter <= of && of - counter >= USABLE);
+            let before = counter < self.from;
+            !behind && !before && self.seen.insert(counter)
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 300,
+            rng_seed: RngSeed::Fixed(6479),
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        /// Steps forward and back of all sizes, many of them about the size of a word or the window.
+        #[test]
+        fn it_agrees_with_a_naive_one(
+            from in prop_oneof![Just(0u64), 0u64..20_000, any::<u64>().prop_map(|of| of >> 1)],
+            steps in prop::collection::vec(prop_oneof![
+                -5i64..6, -70i64..70, -8200i64..8200, -8130i64..-8120, 8120i64..8200, 0i64..40_000,
+            ], 1..400),
+        ) {
+            let mut window = Window::from(from);
+            let mut naive = Naive { from, seen: BTreeSet::new() };
+            let mut counter = from;
+            for step in steps {
+                counter = counter.saturating_add_signed(step);
+                prop_assert_eq!(window.accept(counter), naive.accept(counter), "{}", counter);
+            }
+        }
+    }
 
     #[test]
     fn each_counter_is_accepted_once_within_the_window() {

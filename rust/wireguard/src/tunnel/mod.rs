@@ -107,6 +107,10 @@ impl Tunnel {
     /// A tunnel to `peer`, with no session yet. `connection` becomes the upper 24 bits of its
     /// receiver indices: secretly random, and of no other tunnel of this node.
     ///
+    /// A tunnel knows the time stamps that it has seen. One that is made anew for the same peer would
+    /// take an old initiation once more, and have an unused session of it; what changes at run time
+    /// has setters, so that none needs to be made anew.
+    ///
     /// # Errors
     /// [`TunnelError`] if there can be no tunnel with this key, or `connection` is too large.
     pub fn new(

@@ -46,6 +46,8 @@ impl Tunnel {
         self.sessions.clear();
         self.set_session_end();
         self.pending = [None, None];
+        self.response_due = None;
+        self.keepalive_due = false;
         self.signer.clear();
         for reason in [Reason::Silence, Reason::Keepalive, Reason::Renew] {
             self.timers.set(reason, None);

@@ -2,5 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
+mod cookies;
+mod handover;
 mod handshake;
+mod hostile;
+mod mac;
+mod oracle;
 mod pair;
+mod timers;
+mod transport;

@@ -27,6 +27,11 @@ impl Random {
     }
 }
 
+/// A profile without jitter, so that every row acts at an exact instant.
+pub(crate) const fn exact(profile: Profile) -> Profile {
+    Profile { rekey_jitter: Duration::ZERO, ..profile }
+}
+
 pub(crate) fn private(of: u8) -> PrivateKey {
     PrivateKey::clamped([of; 32])
 }
