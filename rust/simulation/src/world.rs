@@ -130,6 +130,12 @@ impl World {
         self.links.insert((b, a), Link::new(back, seed.wrapping_add(1)));
     }
 
+    /// Cuts the links between two stations, or one that was killed from the others.
+    pub fn part(&mut self, a: Station, b: Station) {
+        self.links.remove(&(a, b));
+        self.links.remove(&(b, a));
+    }
+
     /// How `from` reaches `to`, for the commands that introduce peers.
     pub fn endpoint(&self, from: Station, to: Station, ready_after: f64) -> PeerEndpoint {
         PeerEndpoint::Plain {

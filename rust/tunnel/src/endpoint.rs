@@ -39,6 +39,8 @@ pub enum Reason {
     Access,
     /// DNS over TCP.
     Netstack,
+    /// A Gateway is asked whether it is alive.
+    Liveness,
     /// A name server is asked again, or has not answered.
     NameServer,
     /// A request to orchestration is repeated.

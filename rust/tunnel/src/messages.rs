@@ -207,6 +207,8 @@ pub enum InspectClient {
     Peers,
     /// Entries of the DNS resource NAT.
     Resources,
+    /// Flows, each with its Gateway.
+    Flows,
     /// One row: what would become of a packet, from live state; asking changes nothing (R40).
     Explain(Explain),
     /// Counters of everything.

@@ -95,6 +95,52 @@ impl FlowTable {
         Quoted::Expired
     }
 
+    /// Finds the live flow of a train without counting it, for an owner that decides first;
+    /// [`Self::count_train`] counts it. A SYN on a closing flow ends that flow (R30). Allocates
+    /// nothing; one look-up (R37).
+    pub fn seek(
+        &mut self,
+        peer: PeerIndex,
+        summary: &Summary,
+        direction: Direction,
+        now: Instant,
+    ) -> Option<FlowId> {
+        let (side, tuple) = match direction {
+            Direction::Outbound => (Side::Inside, inside_tuple(peer, summary)?),
+            Direction::Inbound => (Side::Outside, outside_tuple(peer, summary)?),
+        };
+        let place = self.find(side, &tuple)?;
+        let record = &self.records[place];
+        if !record.state.is_live() || record.is_due(now) {
+            self.settle(place, now);
+            return None;
+        }
+        let generation = record.generation;
+        if direction == Direction::Outbound
+            && is_opening(&summary.transport)
+            && record.state.is_closing()
+        {
+            self.close(place, CloseReason::Superseded, now);
+            return None;
+        }
+        Some(FlowId { index: place, generation })
+    }
+
+    /// Counts a train of a flow that [`Self::seek`] found: `bytes` of whole packets, `packets`.
+    /// Nothing happens if the handle is void.
+    pub fn count_train(
+        &mut self,
+        flow: FlowId,
+        direction: Direction,
+        summary: &Summary,
+        (bytes, packets): (u64, u32),
+        now: Instant,
+    ) {
+        if let Some(place) = self.live(flow) {
+            self.count(place, direction, summary, (bytes, packets), now);
+        }
+    }
+
     /// The record with this tuple, live or resting.
     #[inline]
     pub(super) fn find(&self, side: Side, tuple: &Tuple) -> Option<u32> {

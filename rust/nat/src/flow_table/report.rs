@@ -69,6 +69,7 @@ impl FlowTable {
         let record = &self.records[place];
         let is_ipv6 = record.kind.is_ipv6();
         FlowRecord {
+            flow: FlowId { index: place, generation: record.generation },
             peer: PeerIndex(record.peer()),
             tag: record.tag,
             epoch: record.epoch,

@@ -39,6 +39,13 @@ pub struct FlowId {
     pub(super) generation: u8,
 }
 
+impl FlowId {
+    /// A number that no other live flow has; small, so that owners may keep a table by it.
+    pub fn place(self) -> u32 {
+        self.index
+    }
+}
+
 /// Where a new flow goes, and what its owner notes about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Binding {
@@ -176,6 +183,8 @@ pub struct Traffic {
 /// All about one flow, for people (R39, R40).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowRecord {
+    /// The flow.
+    pub flow: FlowId,
     /// The peer.
     pub peer: PeerIndex,
     /// The owner's note.

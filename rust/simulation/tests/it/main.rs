@@ -6,6 +6,7 @@
 
 mod access;
 mod bad_input;
+mod client_flows;
 #[path = "../direct/mod.rs"]
 mod direct;
 mod dns_service;
@@ -13,6 +14,7 @@ mod endpoints;
 mod errors;
 mod gateway_dns;
 mod holding;
+mod liveness;
 mod matrix;
 mod promise;
 mod restart;

@@ -8,11 +8,12 @@ use link::LinkConfig;
 use nat::control::{ClientId, GatewayId};
 use nat::resource_nat::RefreshPolicy;
 use packet::Instant;
+use serde_json::Value;
 use simulation::scenario::query;
 use simulation::world::{Station, World};
 use tunnel::messages::{
     ClientCommand, ClientEvent, Command, Endpoint, Event, GatewayCommand, GatewayEvent,
-    LookupFamily, LookupResult, Resource,
+    InspectClient, InspectGateway, LookupFamily, LookupResult, Resource,
 };
 use tunnel::{ClientConfig, GatewayConfig};
 
@@ -24,9 +25,12 @@ pub(crate) struct Several {
     /// Real address by Gateway.
     real: Vec<(Station, Ipv4Addr)>,
     pub(crate) proxies: Vec<(Station, String, Ipv4Addr)>,
+    pub(crate) client_events: Vec<(Instant, ClientEvent)>,
+    inspections: u64,
+    inspected: Option<Value>,
 }
 
-fn tunnel(station: Station) -> (Ipv4Addr, Ipv6Addr) {
+pub(crate) fn tunnel(station: Station) -> (Ipv4Addr, Ipv6Addr) {
     let number = station as u8 + 1;
     let ipv6 = Ipv6Addr::new(0xfd00, 0x2021, 0x1111, 0, 0, 0, 0, u16::from(number));
     (Ipv4Addr::new(100, 64, 0, number), ipv6)
@@ -41,7 +45,8 @@ pub(crate) fn client_config(station: Station, run: u64) -> ClientConfig {
 
 impl Several {
     pub(crate) fn new() -> Self {
-        Self { world: World::default(), real: Vec::new(), proxies: Vec::new() }
+        let (world, real, proxies) = (World::default(), Vec::new(), Vec::new());
+        Self { world, real, proxies, client_events: Vec::new(), inspections: 0, inspected: None }
     }
 
     pub(crate) fn add_client(&mut self, number: Station) -> Station {
@@ -72,6 +77,27 @@ impl Several {
         self.serve(client, gateway, resource);
     }
 
+    /// Names the Gateway that serves a resource.
+    pub(crate) fn authorize(&mut self, client: Station, gateway: Station, resource: ResourceId) {
+        let id = GatewayId(gateway as u128);
+        let peer = self.world.gateway_peer(client, gateway, id, tunnel(gateway), 0.0);
+        self.client(client, ClientCommand::Authorize { resource, gateway: peer });
+        self.settle();
+    }
+
+    /// Counters of a Gateway.
+    pub(crate) fn gateway_counters(&mut self, gateway: Station) -> Value {
+        let (id, what) = (u64::MAX, InspectGateway::Counters);
+        self.gateway(gateway, GatewayCommand::Inspect { id, what, cursor: 0 });
+        self.settle();
+        self.inspected.take().expect("an answer")
+    }
+
+    pub(crate) fn advance_by(&mut self, time: std::time::Duration) {
+        let until = (self.world.now() + time).as_nanos() / 1_000_000;
+        self.advance(until);
+    }
+
     /// Tells a Client of a resource and of the Gateway that serves it.
     pub(crate) fn serve(&mut self, client: Station, gateway: Station, resource: &Resource) {
         self.client(client, ClientCommand::SetResource { resource: resource.clone() });
@@ -81,11 +107,24 @@ impl Several {
         self.client(client, ClientCommand::Authorize { resource, gateway: peer });
     }
 
-    fn client(&mut self, station: Station, command: ClientCommand) {
+    /// Rows of a Client's state.
+    pub(crate) fn inspect(&mut self, client: Station, what: InspectClient) -> Vec<Value> {
+        self.inspections += 1;
+        let wanted = self.inspections;
+        self.client(client, ClientCommand::Inspect { id: wanted, what, cursor: 0 });
+        self.settle();
+        let found = self.client_events.iter().rev().find_map(|(_, event)| match event {
+            ClientEvent::Inspected { id, rows, .. } if *id == wanted => Some(rows.clone()),
+            _ => None,
+        });
+        found.expect("an answer")
+    }
+
+    pub(crate) fn client(&mut self, station: Station, command: ClientCommand) {
         self.world.command(station, Command::Client(command));
     }
 
-    fn gateway(&mut self, station: Station, command: GatewayCommand) {
+    pub(crate) fn gateway(&mut self, station: Station, command: GatewayCommand) {
         self.world.command(station, Command::Gateway(command));
     }
 
@@ -101,7 +140,10 @@ impl Several {
 
     fn settle(&mut self) {
         self.world.advance(self.world.now());
-        while let Some((_, station, event)) = self.world.poll_event() {
+        while let Some((at, station, event)) = self.world.poll_event() {
+            if let Event::Client(event) = &event {
+                self.client_events.push((at, event.clone()));
+            }
             match event {
                 Event::Gateway(GatewayEvent::ResolveDomain { lookup, family, .. }) => {
                     let real = self.real.iter().find(|(gateway, _)| *gateway == station);
@@ -118,6 +160,9 @@ impl Several {
                 }
                 Event::Client(ClientEvent::ProxiesAssigned { record }) => {
                     self.proxies.push((station, record.name, record.ipv4[0]));
+                }
+                Event::Gateway(GatewayEvent::Inspected { id: u64::MAX, rows, .. }) => {
+                    self.inspected = rows.into_iter().next();
                 }
                 Event::Client(_) | Event::Gateway(_) => {}
             }

@@ -72,6 +72,9 @@ impl Client {
         let train = len.and_then(|len| Train::single(&mut packet[..len]).ok());
         let sent =
             train.map(|train| self.connections.seal(peer, &train, Class::Control, now, io.send));
+        if let (Some(Ok(())), Some(slot)) = (sent, slot) {
+            self.note_asked(slot, now);
+        }
         if !matches!(sent, Some(Ok(()) | Err(SealError::NotReady))) {
             self.counters.control_ignored += 1;
         }
@@ -110,6 +113,7 @@ impl Client {
         if serving == gateway {
             self.routes.deauthorize(slot);
         }
+        self.unbind_flows(slot, key.gateway);
     }
 
     fn release(&mut self, entry: EntryId, family: Family, now: Instant, io: &mut Io<'_>) {

@@ -5,6 +5,7 @@ use nat::control::GatewayId;
 use packet::Instant;
 
 use super::Client;
+use super::liveness::Liveness;
 use super::routes::{GatewayEntry, GatewaySlot, ResourceSlot};
 use crate::endpoint::Io;
 use crate::messages::{
@@ -30,7 +31,10 @@ impl Client {
             ClientCommand::AuthorizationFailed { resource, reason } => {
                 self.authorization_failed(resource, reason, now, io);
             }
-            ClientCommand::RemoveGateway { gateway } => self.remove_gateway(gateway, now, io),
+            ClientCommand::RemoveGateway { gateway } => {
+                self.lose_flows(gateway, now);
+                self.remove_gateway(gateway, now, io);
+            }
             ClientCommand::RestoreProxies { names } => self.restore(&names, now),
             ClientCommand::NetworkChanged => self.connections.speak_to_all(now),
             ClientCommand::Inspect { id, what, cursor } => self.inspect(id, what, cursor, now),
@@ -59,6 +63,7 @@ impl Client {
                 self.give_up(key, Refusal::SetUpRefused, now, io);
             }
             self.routes.remove(id);
+            self.end_flows_of(slot, now);
         }
         self.site_refused(id, now, io);
         self.nat.remove_resource(id);
@@ -74,7 +79,13 @@ impl Client {
     ) {
         let Some(slot) = self.routes.slot(resource) else { return };
         let Some(gateway) = self.meet_gateway(peer, now, io) else { return };
+        if let Some(entry) = self.routes.gateway_mut(gateway) {
+            entry.liveness.trust(now);
+            let check = entry.liveness.check_at();
+            self.routes.check_by(check);
+        }
         self.routes.authorize(slot, gateway);
+        self.move_flows(slot, peer.id, now);
         self.site_authorized(resource, now, io);
         for key in self.waiting.keys_of(slot) {
             self.advance(key, now, io);
@@ -105,7 +116,8 @@ impl Client {
                 return None;
             }
         };
-        let entry = GatewayEntry { known: peer.clone(), peer: index };
+        let entry =
+            GatewayEntry { known: peer.clone(), peer: index, liveness: Liveness::default() };
         let slot = self.routes.set_gateway(entry);
         if let Some(former) = former_index.filter(|_| !same_key) {
             // The laboratory's endpoints have no keys: another description is the same Gateway.
@@ -154,7 +166,7 @@ impl Client {
     }
 
     /// Whether a Gateway serves a resource.
-    fn serves(&self, gateway: GatewaySlot, resource: ResourceSlot) -> bool {
+    pub(super) fn serves(&self, gateway: GatewaySlot, resource: ResourceSlot) -> bool {
         self.routes.get(resource).is_some_and(|entry| entry.gateway == Some(gateway))
     }
 

@@ -2,6 +2,7 @@
 
 use connection::{Datagrams, PacketRange, PeerIndex};
 use nat::control::DomainStatus;
+use nat::flow_table::Direction;
 use packet::{Instant, Summary, Train};
 
 use super::Client;
@@ -35,6 +36,7 @@ impl Client {
         now: Instant,
         io: &mut Io<'_>,
     ) {
+        self.hear(peer, now, io);
         let mut rest = packets;
         while let Some(incoming) = incoming::next(datagrams.bytes, &mut rest, datagrams.ecn) {
             match incoming {
@@ -52,7 +54,15 @@ impl Client {
             return;
         }
         let summary = *train.summary();
-        let allowed = self.is_own(summary.destination) && self.may_speak(peer, &summary, now);
+        if self.is_own_echo(peer, train) {
+            return;
+        }
+        let flow = self.returning_flow(peer, &summary, now);
+        let allowed = self.is_own(summary.destination)
+            && (flow.is_some() || self.may_speak(peer, &summary, now));
+        if let Some(flow) = flow.filter(|_| allowed) {
+            self.flows.count(flow, Direction::Inbound, train, now);
+        }
         if allowed {
             self.counters.delivered += train.segments() as u64;
             io.host.accept(train);

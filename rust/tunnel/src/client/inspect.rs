@@ -15,6 +15,7 @@ const PAGE: usize = 256;
 impl Client {
     pub(super) fn inspect(&mut self, id: u64, what: InspectClient, cursor: u64, now: Instant) {
         let (rows, cursor) = match what {
+            InspectClient::Flows => self.flow_rows(cursor, now),
             InspectClient::Explain(_) => (Vec::new(), None),
             InspectClient::Peers => (self.peer_rows(now), None),
             InspectClient::Counters => (vec![self.counters_row()], None),
@@ -63,6 +64,12 @@ impl Client {
                 "malformed": dns.malformed,
                 "refused": dns.refused,
             },
+            "flows": {
+                "live": self.flows.live(),
+                "lost": self.flows.counters.lost,
+                "resets_sent": self.flows.counters.resets_sent,
+                "errors_sent": self.flows.counters.errors_sent,
+            },
             "site": {
                 "asked": self.site.counters.asked,
                 "answered": self.site.counters.answered,
@@ -92,6 +99,32 @@ impl Client {
             row
         });
         rows.collect()
+    }
+
+    fn flow_rows(&self, cursor: u64, now: Instant) -> (Vec<Value>, Option<u64>) {
+        let (flows, next) = self.flows.page(cursor, PAGE);
+        let rows = flows.into_iter().map(|(flow, note)| {
+            let name = note.key.name.and_then(|name| self.stub.names().get(name));
+            let resource = self.routes.get(note.key.resource).map(|entry| entry.resource.id);
+            json!({
+                "protocol": format!("{:?}", flow.protocol).to_lowercase(),
+                "port": flow.client_port,
+                "address": flow.proxy,
+                "remote_port": flow.remote_port,
+                "name": name.map(|name| name.as_str()),
+                "resource": resource,
+                "gateway": note.gateway_id,
+                "answered": flow.answered,
+                "lost": note.lost,
+                "sent_bytes": flow.outbound.bytes,
+                "sent_packets": flow.outbound.packets,
+                "received_bytes": flow.inbound.bytes,
+                "received_packets": flow.inbound.packets,
+                "duration": (now - flow.opened).as_secs_f64(),
+                "idle": (now - flow.last_seen).as_secs_f64(),
+            })
+        });
+        (rows.collect(), next)
     }
 
     /// Names with proxy addresses, their resources and the state of each family.

@@ -2,14 +2,17 @@
 //!
 //! Split by direction: [`outbound`] from the TUN to a peer, [`inbound`] from a peer to the TUN,
 //! [`waiting`] for packets that cannot leave yet, [`announce`] for the messages of the DNS resource
-//! NAT, [`dns`] for queries, [`site`] for those that a
+//! NAT, [`flows`] for what is known of each flow, [`liveness`] for
+//! whether a Gateway answers, [`dns`] for queries, [`site`] for those that a
 //! Gateway answers, [`routes`] for what leads where, [`command`] for orchestration.
 
 mod announce;
 mod command;
 mod dns;
+mod flows;
 mod inbound;
 mod inspect;
+mod liveness;
 mod outbound;
 mod routes;
 mod site;
@@ -26,6 +29,7 @@ use nat::resource_nat::{Config as NatConfig, RefreshPolicy, ResourceNat};
 use packet::{Instant, Malformed, Train};
 
 use self::dns::Dns;
+use self::flows::Flows;
 use self::routes::Routes;
 use self::site::Site;
 use self::waiting::Waiting;
@@ -82,6 +86,7 @@ pub struct Client {
     stub: Stub,
     dns: Dns,
     site: Site,
+    flows: Flows,
     nat: ResourceNat,
     buffer: PacketBuffer,
     waiting: Waiting,
@@ -123,6 +128,7 @@ impl Client {
             stub: Stub::new(&StubConfig { proxies, seed }),
             dns: Dns::new(sentinels, seed, now),
             site: Site::new(ipv4, ipv6, seed, now),
+            flows: Flows::new(seed),
             nat: ResourceNat::with_policy(nat, policy),
             buffer: PacketBuffer::new(buffer, seed),
             waiting: Waiting::default(),
@@ -133,6 +139,11 @@ impl Client {
             records_dropped: 0,
             counters: Counters::default(),
         }
+    }
+
+    /// Whether a working flow goes on whatever its entry does: always, but for the baseline (R41).
+    fn keeps_flows(&self) -> bool {
+        self.nat.policy() == RefreshPolicy::Keep
     }
 
     /// Whether `address` is one of the Client's own tunnel addresses.
@@ -154,6 +165,7 @@ impl Client {
     fn settle(&mut self, now: Instant, io: &mut Io<'_>) {
         self.announce_all(now, io);
         self.drain(now, io);
+        self.tell_lost(now, io);
         self.connections.flush(now, io.send);
     }
 }
@@ -203,6 +215,8 @@ impl Endpoint for Client {
         self.buffer.handle_timeout(now);
         self.give_up_expired(now, io);
         self.repeat_requests(now);
+        self.flows.handle_timeout(now);
+        self.check_gateways(now, io);
         self.run_netstack(now, io);
         self.run_site(now, io);
         self.settle(now, io);
@@ -211,6 +225,7 @@ impl Endpoint for Client {
     fn poll_timeout(&self, now: Instant) -> Option<(Instant, Reason)> {
         let more = self.waiting.wants_drain()
             || self.nat.has_transmit()
+            || self.flows.wants_to_tell()
             || self.connections.has_transmit();
         let drain = more.then_some((now, Reason::Drain));
         let timers = [
@@ -219,6 +234,8 @@ impl Endpoint for Client {
             self.buffer.poll_timeout().map(|(at, _)| (at, Reason::Buffer)),
             self.routes.next_request().map(|at| (at, Reason::Authorization)),
             self.site.poll_timeout(),
+            self.flows.poll_timeout().map(|at| (at, Reason::Flow)),
+            self.routes.next_check().map(|at| (at, Reason::Liveness)),
             self.dns.poll_timeout().map(|at| (at, Reason::Netstack)),
         ];
         timers.into_iter().fold(drain, soonest)

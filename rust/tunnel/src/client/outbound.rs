@@ -4,10 +4,12 @@ use std::net::IpAddr;
 
 use ::dns::{Family, NameId};
 use connection::{PeerIndex, SealError};
+use nat::flow_table::{Direction, FlowId};
 use nat::resource_nat::Verdict;
-use packet::{Class, Instant, Summary, Train, Transport};
+use packet::{Class, Instant, MAX_PACKET, Summary, Train, Transport, build};
 
 use super::Client;
+use super::flows::Path;
 use super::routes::{GatewaySlot, ResourceSlot, Route};
 use super::waiting::{Stage, WaitKey};
 use crate::endpoint::Io;
@@ -24,10 +26,26 @@ impl Client {
             }
             Ok(()) => self.route_train(&train, now, io),
         };
-        if let Err(refusal) = sent
-            && let Some(error) = self.refuser.train(&train, refusal, now)
-        {
-            io.host.accept(&error);
+        if let Err(refusal) = sent {
+            self.refuse(&train, refusal, now, io);
+        }
+    }
+
+    /// Counts a refused train and tells its sender: ICMP, or the reset of a connection that is lost.
+    fn refuse(&mut self, train: &Train<'_>, refusal: Refusal, now: Instant, io: &mut Io<'_>) {
+        if refusal != Refusal::FormerConnection {
+            if let Some(error) = self.refuser.train(train, refusal, now) {
+                io.host.accept(&error);
+            }
+            return;
+        }
+        self.refuser.silently(refusal, train.segments() as u64);
+        let (mut segment, mut packet) = ([0; MAX_PACKET], [0; MAX_PACKET]);
+        let len = train.write_segment(0, &mut segment);
+        let reset = build::reset(&segment[..len], &mut packet);
+        if let Some(reset) = reset.and_then(|len| Train::single(&mut packet[..len]).ok()) {
+            self.flows.counters.resets_sent += 1;
+            io.host.accept(&reset);
         }
     }
 
@@ -50,11 +68,35 @@ impl Client {
         }
     }
 
-    /// Second station: which resource the destination belongs to, its filters, and whether packets of
-    /// the same kind wait already; then the train must not overtake them (R09).
+    /// Second station: the one look-up. A flow whose path is clear takes it; the others' is found.
     fn route_train(
         &mut self,
         train: &Train<'_>,
+        now: Instant,
+        io: &mut Io<'_>,
+    ) -> Result<(), Refusal> {
+        let summary = *train.summary();
+        let flow = self.flows.seek(&summary, Direction::Outbound, now);
+        let path = match flow {
+            Some(flow) => self.flow_path(flow, &summary, now)?,
+            None => None,
+        };
+        match path {
+            Some(path) if self.is_clear(&path) => {
+                self.mark_used(&path, now);
+                self.seal_train(train, path, now, io)
+            }
+            Some(path) => self.pass_nat(train, path, now, io),
+            None => self.find_path(train, flow, now, io),
+        }
+    }
+
+    /// For a new flow: which resource the destination belongs to, its filters, and whether packets of
+    /// the same kind wait already; then the train must not overtake them (R09).
+    fn find_path(
+        &mut self,
+        train: &Train<'_>,
+        flow: Option<FlowId>,
         now: Instant,
         io: &mut Io<'_>,
     ) -> Result<(), Refusal> {
@@ -64,19 +106,18 @@ impl Client {
         }
         let route = self.route(summary.destination, &summary.transport, now)?;
         let key = WaitKey::new(&route, Family::of(summary.destination));
-        if self.waiting.holds(&key) {
-            self.hold_behind(key, train, now);
-            return Ok(());
-        }
-        let Some(gateway) = route.gateway else {
-            self.routes.request(route.resource, now);
+        let Some(gateway) = self.routes.serving(route.resource) else {
+            if !self.waiting.holds(&key) {
+                self.routes.request(route.resource, now);
+            }
             self.hold(key, Stage::Authorization, train, now);
             return Ok(());
         };
-        match route.name {
-            Some(name) => self.pass_nat(train, key, name, gateway, now, io),
-            None => self.seal_train(train, key, gateway, now, io),
+        // A flow whose Gateway is not known any more begins anew with this one.
+        if let Some(flow) = flow {
+            self.flows.end(flow, now);
         }
+        self.pass_nat(train, Path { key, gateway, flow: None }, now, io)
     }
 
     fn route(
@@ -94,18 +135,26 @@ impl Client {
         }
     }
 
-    /// Third station: what the DNS resource NAT says of the name.
+    /// Third station: what the DNS resource NAT says of the name. No train overtakes those of its kind
+    /// that wait already (R09).
     fn pass_nat(
         &mut self,
         train: &Train<'_>,
-        key: WaitKey,
-        name: NameId,
-        gateway: GatewaySlot,
+        path: Path,
         now: Instant,
         io: &mut Io<'_>,
     ) -> Result<(), Refusal> {
-        match self.nat_verdict(key, name, gateway, now)? {
-            Verdict::Pass => self.seal_train(train, key, gateway, now, io),
+        let Path { key, gateway, .. } = path;
+        if self.waiting.holds(&key) {
+            self.hold_behind(key, train, now);
+            return Ok(());
+        }
+        let verdict = match key.name {
+            Some(name) => self.nat_verdict(key, name, gateway, now)?,
+            None => Verdict::Pass,
+        };
+        match verdict {
+            Verdict::Pass => self.seal_train(train, path, now, io),
             Verdict::Hold(entry) => {
                 self.hold(key, Stage::Translation(entry), train, now);
                 Ok(())
@@ -115,7 +164,7 @@ impl Client {
     }
 
     /// Asks the NAT; a name that it does not know for this Gateway is announced.
-    fn nat_verdict(
+    pub(super) fn nat_verdict(
         &mut self,
         key: WaitKey,
         name: NameId,
@@ -151,16 +200,18 @@ impl Client {
     fn seal_train(
         &mut self,
         train: &Train<'_>,
-        key: WaitKey,
-        gateway: GatewaySlot,
+        path: Path,
         now: Instant,
         io: &mut Io<'_>,
     ) -> Result<(), Refusal> {
-        let peer: PeerIndex = self.routes.gateway(gateway).ok_or(Refusal::NoPeer)?.peer;
+        let peer: PeerIndex = self.routes.gateway(path.gateway).ok_or(Refusal::NoPeer)?.peer;
         match self.connections.seal(peer, train, Class::Data, now, io.send) {
-            Ok(()) => self.counters.forwarded += train.segments() as u64,
-            Err(SealError::NotReady) => self.hold(key, Stage::Connection(peer), train, now),
-            Err(SealError::Full) => self.hold(key, Stage::Room, train, now),
+            Ok(()) => {
+                self.counters.forwarded += train.segments() as u64;
+                self.note_sent(&path, train, now);
+            }
+            Err(SealError::NotReady) => self.hold(path.key, Stage::Connection(peer), train, now),
+            Err(SealError::Full) => self.hold(path.key, Stage::Room, train, now),
             Err(SealError::UnknownPeer) => return Err(Refusal::NoPeer),
         }
         Ok(())

@@ -13,6 +13,7 @@ use packet::{Instant, Transport};
 use slab::Slab;
 use smallvec::SmallVec;
 
+use super::liveness::Liveness;
 use crate::filter::FilterSet;
 use crate::messages::{GatewayPeer, Resource, Target};
 use crate::refuse::Refusal;
@@ -36,7 +37,6 @@ pub(super) struct Route {
     pub(super) resource: ResourceSlot,
     /// The name behind the proxy address; none for a network.
     pub(super) name: Option<NameId>,
-    pub(super) gateway: Option<GatewaySlot>,
 }
 
 pub(super) struct ResourceEntry {
@@ -56,6 +56,7 @@ pub(super) struct GatewayEntry {
     /// As orchestration told of it.
     pub(super) known: GatewayPeer,
     pub(super) peer: PeerIndex,
+    pub(super) liveness: Liveness,
 }
 
 impl GatewayEntry {
@@ -93,6 +94,8 @@ pub(super) struct Routes {
     /// Prefix lengths in use, longest first: (IPv4, IPv6).
     lengths: (Vec<u8>, Vec<u8>),
     version: u64,
+    /// The earliest check of a Gateway; never later than it really is.
+    next_check: Option<Instant>,
     requests: VecDeque<ResourceSlot>,
     waiting_requests: BTreeSet<(Instant, ResourceSlot)>,
     matches: Vec<Match>,
@@ -152,6 +155,41 @@ impl Routes {
         self.gateways.iter().map(|(_, entry)| entry)
     }
 
+    pub(super) fn gateway_mut(&mut self, slot: GatewaySlot) -> Option<&mut GatewayEntry> {
+        self.gateways.get_mut(slot.0 as usize)
+    }
+
+    pub(super) fn gateway_slots(&self) -> Vec<GatewaySlot> {
+        self.gateways.iter().map(|(slot, _)| GatewaySlot(slot as u32)).collect()
+    }
+
+    /// The Gateway that serves a resource, unless that is dead.
+    pub(super) fn serving(&self, resource: ResourceSlot) -> Option<GatewaySlot> {
+        let gateway = self.get(resource)?.gateway?;
+        self.gateway(gateway).filter(|entry| !entry.liveness.is_dead()).map(|_| gateway)
+    }
+
+    /// Raised by every change that a flow's route may depend on.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    pub(super) fn next_check(&self) -> Option<Instant> {
+        self.next_check
+    }
+
+    /// A Gateway is to be checked at `at`.
+    pub(super) fn check_by(&mut self, at: Option<Instant>) {
+        self.next_check = match (self.next_check, at) {
+            (Some(next), Some(at)) => Some(next.min(at)),
+            (next, at) => next.or(at),
+        };
+    }
+
+    pub(super) fn reset_checks(&mut self) {
+        self.next_check = self.gateways.iter().filter_map(|(_, g)| g.liveness.check_at()).min();
+    }
+
     pub(super) fn gateway_slot(&self, id: GatewayId) -> Option<GatewaySlot> {
         self.gateway_by_id.get(&id).copied()
     }
@@ -172,6 +210,7 @@ impl Routes {
 
     /// Adds a Gateway, or replaces what is known of it.
     pub(super) fn set_gateway(&mut self, entry: GatewayEntry) -> GatewaySlot {
+        self.version += 1;
         let (id, peer, addresses) = (entry.id(), entry.peer, entry.addresses());
         let slot = match self.gateway_slot(id) {
             Some(slot) => {
@@ -214,6 +253,7 @@ impl Routes {
     /// Takes a Gateway out; its resources are served by none.
     pub(super) fn remove_gateway(&mut self, id: GatewayId) -> Option<GatewayEntry> {
         let slot = self.gateway_by_id.remove(&id)?;
+        self.version += 1;
         for (_, entry) in &mut self.resources {
             entry.gateway.take_if(|served| *served == slot);
         }
@@ -225,8 +265,10 @@ impl Routes {
     /// Lets a Gateway serve a resource; its request is settled.
     pub(super) fn authorize(&mut self, slot: ResourceSlot, gateway: GatewaySlot) {
         self.settle_request(slot);
-        if let Some(entry) = self.resources.get_mut(slot.0 as usize) {
-            entry.gateway = Some(gateway);
+        if let Some(entry) = self.resources.get_mut(slot.0 as usize)
+            && entry.gateway.replace(gateway) != Some(gateway)
+        {
+            self.version += 1;
         }
     }
 
@@ -234,6 +276,7 @@ impl Routes {
     pub(super) fn deauthorize(&mut self, slot: ResourceSlot) {
         if let Some(entry) = self.resources.get_mut(slot.0 as usize) {
             entry.gateway = None;
+            self.version += 1;
         }
     }
 
@@ -410,7 +453,7 @@ fn choose(
     for &resource in resources {
         let Some(entry) = entries.get(resource.0 as usize) else { continue };
         if entry.filters.permits_transport(transport) {
-            return Ok(Route { resource, name, gateway: entry.gateway });
+            return Ok(Route { resource, name });
         }
         refusal = Refusal::Prohibited;
     }

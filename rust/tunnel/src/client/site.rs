@@ -223,12 +223,14 @@ impl Client {
         let Some(slot) = self.routes.slot(query.resource) else {
             return self.fail_site(number, now, io);
         };
-        let gateway = self.routes.get(slot).and_then(|entry| entry.gateway);
-        let Some(gateway) = gateway.and_then(|gateway| self.routes.gateway(gateway)) else {
+        let gateway = self.routes.serving(slot);
+        let Some((gateway, entry)) =
+            gateway.and_then(|slot| Some((slot, self.routes.gateway(slot)?)))
+        else {
             self.site.set_stage(number, Stage::Authorization, now);
             return self.routes.request(slot, now);
         };
-        let (server, peer) = (gateway.known.ipv4, gateway.peer);
+        let (server, peer) = (entry.known.ipv4, entry.peer);
         let from = SocketAddr::from((self.ipv4, query.port));
         let mut packet = [0; MAX_PACKET];
         let len = build::udp(from, (server, DNS_PORT).into(), &query.wire(), &mut packet);
@@ -237,6 +239,9 @@ impl Client {
             return self.send_over_tcp(number, server.into(), now, io);
         };
         let sent = self.connections.seal(peer, &train, Class::Data, now, io.send).is_ok();
+        if sent {
+            self.note_asked(gateway, now);
+        }
         self.site.set_stage(number, Stage::Udp { server: server.into(), peer, sent }, now);
     }
 

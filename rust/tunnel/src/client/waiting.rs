@@ -11,11 +11,13 @@ use std::collections::{BTreeMap, VecDeque};
 use ::dns::{Family, NameId};
 use connection::{PeerIndex, SealError};
 use nat::buffer::{Behaviour, QueueId};
+use nat::flow_table::Direction;
 use nat::resource_nat::{EntryId, RefreshPolicy, Verdict};
 use packet::{Class, Instant, MAX_PACKET, Train};
 
 use super::Client;
-use super::routes::{ResourceSlot, Route};
+use super::flows::Path;
+use super::routes::{GatewaySlot, ResourceSlot, Route};
 use crate::endpoint::Io;
 use crate::refuse::Refusal;
 
@@ -176,8 +178,8 @@ impl Client {
 
     /// The first stage that is not finished; `None` if it never will be.
     fn next_stage(&mut self, key: WaitKey, now: Instant) -> Option<Stage> {
-        let resource = self.routes.get(key.resource)?;
-        let (id, Some(slot)) = (resource.resource.id, resource.gateway) else {
+        let id = self.routes.get(key.resource)?.resource.id;
+        let Some(slot) = self.routes.serving(key.resource) else {
             return Some(Stage::Authorization);
         };
         let gateway = self.routes.gateway(slot)?;
@@ -227,17 +229,37 @@ impl Client {
         let Some(queue) = self.waiting.waiters.get(&key).map(|waiter| waiter.queue) else {
             return Ok(());
         };
-        let gateway = self.routes.get(key.resource).and_then(|entry| entry.gateway);
-        let gateway = gateway.and_then(|slot| self.routes.gateway(slot));
-        let peer = gateway.ok_or(SealError::UnknownPeer)?.peer;
+        let serving = self.routes.get(key.resource).and_then(|entry| entry.gateway);
+        let serving = serving.ok_or(SealError::UnknownPeer)?;
+        let mut copy = [0; MAX_PACKET];
         while let Some(packet) = self.buffer.front(queue) {
+            let len = packet.len();
+            copy[..len].copy_from_slice(packet);
             // What was taken into the buffer was parsed before.
-            if let Ok(train) = Train::single(packet) {
-                self.connections.seal(peer, &train, Class::Data, now, io.send)?;
+            if let Ok(train) = Train::single(&mut copy[..len]) {
+                self.seal_held(key, serving, &train, now, io)?;
                 self.counters.drained += 1;
             }
             self.buffer.pop(queue);
         }
+        Ok(())
+    }
+
+    /// Seals a held packet: to its flow's own Gateway if it has one, else to the one that serves now.
+    fn seal_held(
+        &mut self,
+        key: WaitKey,
+        serving: GatewaySlot,
+        train: &Train<'_>,
+        now: Instant,
+        io: &mut Io<'_>,
+    ) -> Result<(), SealError> {
+        let flow = self.flows.seek(train.summary(), Direction::Outbound, now);
+        let own = flow.and_then(|flow| self.flow_path(flow, train.summary(), now).ok().flatten());
+        let path = own.unwrap_or(Path { key, gateway: serving, flow: None });
+        let gateway = self.routes.gateway(path.gateway).ok_or(SealError::UnknownPeer)?;
+        self.connections.seal(gateway.peer, train, Class::Data, now, io.send)?;
+        self.note_sent(&path, train, now);
         Ok(())
     }
 
