@@ -151,9 +151,14 @@ def test_r23_i_a_client_restarts_with_renumbered_proxies_and_nobody_else_notices
         fetch = f"curl -sS --limit-rate 8M -m 40 http://{NAME}/file | sha256sum"
         loading = asyncio.create_task(inside(lab.other, "sh", "-c", fetch))
         _, before = await inside(lab.app, *dig, first, "A")
-        hanging = f"curl -s -m 20 --limit-rate 1M -o /dev/null http://{first}/file"
-        old = asyncio.create_task(inside(lab.app, "sh", "-c", hanging))
-        await asyncio.sleep(2)
+        # Who only receives says nothing by itself and would wait for ever: this one sends.
+        sending = (
+            f"head -c 60M /dev/zero | curl -s -m 30 --limit-rate 1M -T - http://{first}/upload/x"
+        )
+        old = asyncio.create_task(inside(lab.app, "sh", "-c", sending))
+        async with asyncio.timeout(20):
+            while (await run.endpoints.client.inspect("counters"))[0]["forwarded"] < 500:  # noqa: ASYNC110 - a counter wakes nobody
+                await asyncio.sleep(0.1)
 
         run.endpoints.restart_client(0)
         _, after = await inside(lab.app, *dig, second, "A")
@@ -162,8 +167,8 @@ def test_r23_i_a_client_restarts_with_renumbered_proxies_and_nobody_else_notices
             lab.app, "curl", "-4", "-sS", "-m", "10", f"http://{second}/whoami"
         )
         assert (code, real.startswith("10.77.")) == (0, True), real
-        code, _ = await old
-        assert code == 56, "curl: the connection of the former process was reset"
+        code, out = await old
+        assert code in (55, 56), f"the connection of the former process was reset, {out}"
 
         _, loaded = await loading
         whole = hashlib.sha256((lab.folder / "www" / "file").read_bytes()).hexdigest()

@@ -22,6 +22,22 @@ pub(crate) fn os_error(error: std::io::Error) -> PyErr {
     }
 }
 
+/// UDP sockets that could not be opened.
+pub(crate) fn udp_error(error: &runtime::UdpError) -> PyErr {
+    match error {
+        runtime::UdpError::Port { source, .. } if is_privilege(source) => {
+            NeedsPrivilege::new_err(error.to_string())
+        }
+        runtime::UdpError::Port { .. } | runtime::UdpError::Kernel(_) => {
+            ConfigError::new_err(error.to_string())
+        }
+    }
+}
+
+fn is_privilege(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::PermissionDenied
+}
+
 /// A TUN device that could not be opened.
 pub(crate) fn tun_error(error: &runtime::TunError) -> PyErr {
     match error {

@@ -4,22 +4,20 @@
 //! no setting of a real endpoint leads here.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use dns::Prefix;
 use link::Link;
 use nat::resource_nat::RefreshPolicy;
 use pyo3::prelude::*;
-use runtime::{EventLoop, Handle, LoopEvent, Station, Tun, Wire};
+use runtime::{EventLoop, Handle, Links, Station, Tun, Wire};
 use serde::Deserialize;
-use serde_json::json;
 use tunnel::messages::Command;
 use tunnel::{Client, ClientConfig, Connections, Endpoint, Gateway, GatewayConfig};
 
 use crate::convert::duration;
 use crate::errors::{bad_argument, os_error, tun_error};
+use crate::running::Running;
 use crate::settings::Impairments;
 
 /// Shape of the JSON text that makes a network.
@@ -77,15 +75,8 @@ struct TunSide {
 /// data-plane thread runs from construction until `stop` or until the object goes.
 #[pyclass(frozen, module = "firezone._core")]
 pub(crate) struct LabNetwork {
-    handle: Mutex<Handle>,
-    wake_socket: OwnedFd,
+    running: Running,
     config: NetworkConfig,
-}
-
-impl LabNetwork {
-    fn with_handle<T>(&self, use_it: impl FnOnce(&mut Handle) -> T) -> T {
-        use_it(&mut self.handle.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }
 
 #[pymethods]
@@ -93,13 +84,7 @@ impl LabNetwork {
     #[new]
     fn new(py: Python<'_>, config: &str) -> PyResult<Self> {
         let config: NetworkConfig = serde_json::from_str(config).map_err(bad_argument)?;
-        py.detach(|| {
-            let mut handle = start(&config)?;
-            let wake_socket = handle.take_wake_socket();
-            let wake_socket =
-                wake_socket.ok_or_else(|| bad_argument("the wake-up socket is gone"))?;
-            Ok(Self { handle: Mutex::new(handle), wake_socket, config })
-        })
+        py.detach(|| Ok(Self { running: Running::new(start(&config)?)?, config }))
     }
 
     /// Queue a command, a JSON text, for a station.
@@ -114,64 +99,37 @@ impl LabNetwork {
             }
             other => return Err(bad_argument(format!("there is no station {other}"))),
         };
-        let sent = self.with_handle(|handle| handle.command(station, command));
-        sent.map_err(bad_argument)
+        self.running.command(station, command)
     }
 
     /// Put a new Client without any memory into the place of one: what a restarted process is. Its
-    /// `run` is another, and `seed` decides which proxy addresses names get.
+    /// `run` is another, and `seed` decides what is random in it.
     fn restart_client(&self, station: usize, run: u64, seed: u64) -> PyResult<()> {
         let side = self.config.clients.get(station);
         let side = side.ok_or_else(|| bad_argument(format!("there is no Client {station}")))?;
         let client = client(side, self.config.halt, run, seed)?;
-        self.with_handle(|handle| handle.replace(station, client)).map_err(bad_argument)
+        let replaced = self.running.with_handle(|handle| handle.replace(station, client));
+        replaced.map_err(bad_argument)
     }
 
     /// Take all events that wait: pairs of station and JSON text.
     fn events(&self) -> PyResult<Vec<(usize, String)>> {
-        self.with_handle(|handle| {
-            handle.lower_wake_flag();
-            let mut events = Vec::new();
-            while let Some(event) = handle.poll_event() {
-                events.push(match event {
-                    LoopEvent::Endpoint(station, event) => {
-                        (station, serde_json::to_string(&event).map_err(bad_argument)?)
-                    }
-                    LoopEvent::TunFailed { station, error } => {
-                        (station, json!({"type": "tun_failed", "error": error}).to_string())
-                    }
-                    LoopEvent::Stopped => (0, json!({"type": "stopped"}).to_string()),
-                });
-            }
-            Ok(events)
-        })
+        self.running.events()
     }
 
     /// The descriptor that becomes readable when events wait; it stays this object's own.
     fn wake_fd(&self) -> i32 {
-        self.wake_socket.as_raw_fd()
+        self.running.wake_fd()
     }
 
     /// Packets per TUN device and losses per link so far.
     fn counters(&self) -> Vec<(u64, u64, u64, u64)> {
-        use std::sync::atomic::Ordering::Relaxed;
-        self.with_handle(|handle| {
-            let stations = &handle.counters().stations;
-            let row = |station: &runtime::StationCounters| {
-                (
-                    station.tun_read.load(Relaxed),
-                    station.tun_written.load(Relaxed),
-                    station.tun_refused.load(Relaxed),
-                    station.link_dropped.load(Relaxed),
-                )
-            };
-            stations.iter().map(row).collect()
-        })
+        self.running.counters()
     }
 
     /// End the data-plane thread and wait for it.
     fn stop(&self, py: Python<'_>) {
-        py.detach(|| self.with_handle(Handle::stop));
+        self.running.stop(py);
     }
 }
 
@@ -184,13 +142,13 @@ fn start(config: &NetworkConfig) -> PyResult<Handle> {
     }
     stations.push(Station { endpoint: gateway(own, *seed)?, tun: open(&own.tun)? });
     let addresses = clients.iter().map(|side| side.endpoint).chain([own.endpoint]).collect();
-    let mut wire = Wire::new(addresses);
+    let mut links = Links::new(addresses);
     for station in 0..clients.len() {
         let seed = seed.wrapping_add(2 * station as u64);
-        wire.join(station, clients.len(), Link::new(config.up.config()?, seed));
-        wire.join(clients.len(), station, Link::new(config.down.config()?, seed.wrapping_add(1)));
+        links.join(station, clients.len(), Link::new(config.up.config()?, seed));
+        links.join(clients.len(), station, Link::new(config.down.config()?, seed.wrapping_add(1)));
     }
-    EventLoop::start(stations, wire, config.dns_namespace.clone()).map_err(os_error)
+    EventLoop::start(stations, Wire::Links(links), config.dns_namespace.clone()).map_err(os_error)
 }
 
 fn client(side: &ClientSide, halt: bool, run: u64, seed: u64) -> PyResult<Box<dyn Endpoint>> {

@@ -12,12 +12,14 @@ mod batch;
 mod buffer;
 mod capture;
 mod convert;
+mod endpoint;
 mod errors;
 mod flow_table;
 mod lab;
 mod packets;
 mod pair;
 mod resource_nat;
+mod running;
 mod settings;
 mod translations;
 
@@ -35,6 +37,8 @@ mod _core {
     use crate::buffer::PacketBuffer;
     #[pymodule_export]
     use crate::capture::compare_captures;
+    #[pymodule_export]
+    use crate::endpoint::{Endpoint, generate_key, public_key};
     #[pymodule_export]
     use crate::flow_table::FlowTable;
     #[pymodule_export]

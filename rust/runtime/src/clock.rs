@@ -1,5 +1,7 @@
 //! The clock: `CLOCK_BOOTTIME`, so that expiry and rekeying go on through a suspend.
 
+use std::time::{Duration, SystemTime};
+
 use nix::time::{ClockId, clock_gettime};
 use packet::Instant;
 
@@ -11,6 +13,11 @@ pub fn now() -> Instant {
             + u64::try_from(time.tv_nsec()).unwrap_or(0)
     });
     Instant::from_nanos(time)
+}
+
+/// Time since the Unix epoch by the wall clock; 0 if that stands before it.
+pub fn wall() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]

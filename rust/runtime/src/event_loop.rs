@@ -233,6 +233,10 @@ impl EventLoop {
         if !self.send.is_empty() {
             self.wire.send(station, &self.send, now);
             self.send.clear();
+            if let Some(error) = self.wire.take_error() {
+                let event = LoopEvent::SendFailed { station, error: error.to_string() };
+                self.held_events.push_back(event);
+            }
         }
         while let Some(query) = self.stations[station].endpoint.poll_dns() {
             self.dns.ask(station, query);
@@ -285,10 +289,11 @@ impl EventLoop {
         let tun = |station: usize| {
             if self.tun_failed[station] { sleeper } else { self.stations[station].tun.as_fd() }
         };
-        // One more than the laboratory's most: nothing is allocated on the way to sleep.
-        let mut fds: SmallVec<[PollFd<'_>; 4]> = SmallVec::new();
+        // Room for a laboratory's stations: nothing is allocated on the way to sleep.
+        let mut fds: SmallVec<[PollFd<'_>; 8]> = SmallVec::new();
         fds.push(readable(sleeper));
         fds.extend((0..self.stations.len()).map(|station| readable(tun(station))));
+        fds.extend(self.wire.fds().map(readable));
         let wait = TimeSpec::from_duration(wait.min(LONGEST_SLEEP));
         // An interrupted wait is a short one.
         let _ = ppoll(&mut fds, Some(wait), None);

@@ -28,6 +28,13 @@ pub enum LoopEvent {
         /// What the kernel said.
         error: String,
     },
+    /// The kernel does not take datagrams, for another reason than the time before.
+    SendFailed {
+        /// Number of the endpoint.
+        station: usize,
+        /// What the kernel said.
+        error: String,
+    },
     /// The loop ended and sends nothing more.
     Stopped,
 }

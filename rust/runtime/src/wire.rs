@@ -1,71 +1,70 @@
-//! What joins endpoints: in the laboratory seeded links inside the process.
+//! How datagrams leave and arrive: by sockets, or in a laboratory by links inside the process.
 
-use std::net::SocketAddr;
+use std::io;
+use std::os::fd::BorrowedFd;
 
-use link::Link;
-use packet::{Class, Instant, SendBuffer};
+use packet::{Instant, SendBuffer};
 use tunnel::Datagrams;
 
-/// Endpoints joined by links, one per direction of each pair that is joined.
-#[derive(Debug)]
-pub struct Wire {
-    /// By station.
-    addresses: Vec<SocketAddr>,
-    links: Vec<Joint>,
-    buffer: Vec<u8>,
-}
+use crate::links::Links;
+use crate::udp::UdpSockets;
 
+/// The way between endpoints.
 #[derive(Debug)]
-struct Joint {
-    from: usize,
-    to: usize,
-    link: Link,
+pub enum Wire {
+    /// A laboratory's: any number of stations.
+    Links(Links),
+    /// The network, for one station.
+    Udp(UdpSockets),
 }
 
 impl Wire {
-    /// Stations at these addresses, not joined yet.
-    pub fn new(addresses: Vec<SocketAddr>) -> Self {
-        Self { addresses, links: Vec::new(), buffer: Vec::new() }
-    }
-
-    /// Lets what station `from` sends to station `to` travel over `link`.
-    pub fn join(&mut self, from: usize, to: usize, link: Link) {
-        self.links.push(Joint { from, to, link });
-    }
-
-    /// Puts everything that `station` wrote on the links to whom it is for.
+    /// Sends everything that `station` wrote.
     pub(crate) fn send(&mut self, station: usize, send: &SendBuffer, now: Instant) {
-        for (run, bytes) in send.iter() {
-            let joint = self.links.iter_mut().find(|joint| {
-                joint.from == station && self.addresses.get(joint.to) == Some(&run.remote)
-            });
-            if let Some(joint) = joint {
-                joint.link.send_run(run, bytes, now);
-            }
+        match self {
+            Self::Links(links) => links.send(station, send, now),
+            Self::Udp(sockets) => sockets.send(send),
         }
     }
 
-    /// The next batch for `station` that is due.
+    /// The next datagrams for `station`.
     pub(crate) fn receive(&mut self, station: usize, now: Instant) -> Option<Datagrams<'_>> {
-        let buffer = &mut self.buffer;
-        let mut joints = self.links.iter_mut().filter(|joint| joint.to == station);
-        let (from, size) = joints.find_map(|joint| {
-            let (_, size) = joint.link.receive_run(now, buffer)?;
-            Some((joint.from, size))
-        })?;
-        let from = *self.addresses.get(from)?;
-        Some(Datagrams { from, bytes: &mut self.buffer, size, ecn: 0 })
+        match self {
+            Self::Links(links) => links.receive(station, now),
+            Self::Udp(sockets) => sockets.receive(),
+        }
     }
 
-    /// When the next datagram is due.
+    /// When the next datagram is due, where that is known.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.links.iter().filter_map(|joint| joint.link.poll_timeout()).min()
+        match self {
+            Self::Links(links) => links.poll_timeout(),
+            Self::Udp(_) => None,
+        }
     }
 
-    /// Data datagrams that the links of `station` lost or had no room for.
+    /// Data datagrams of `station` that were lost on this side of the network.
     pub(crate) fn dropped(&self, station: usize) -> u64 {
-        let own = self.links.iter().filter(|joint| joint.from == station);
-        let counters = own.map(|joint| joint.link.counters(Class::Data));
-        counters.map(|counters| counters.lost + counters.tail_dropped).sum()
+        match self {
+            Self::Links(links) => links.dropped(station),
+            Self::Udp(sockets) => sockets.counters().dropped,
+        }
+    }
+
+    /// Why the last send failed, if another reason than before.
+    pub(crate) fn take_error(&mut self) -> Option<io::Error> {
+        match self {
+            Self::Links(_) => None,
+            Self::Udp(sockets) => sockets.take_error(),
+        }
+    }
+
+    /// What to wait on.
+    pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let sockets = match self {
+            Self::Links(_) => None,
+            Self::Udp(sockets) => Some(sockets),
+        };
+        sockets.into_iter().flat_map(UdpSockets::fds)
     }
 }

@@ -15,8 +15,6 @@ pub(crate) enum Incoming<'a> {
     Control(&'a [u8]),
     /// Consecutive packets of one flow.
     Train(Train<'a>),
-    /// Packets, so many, that met congestion on their way and know no other sign of it than loss.
-    Congested(u64),
     /// Something that is no packet.
     Malformed,
 }
@@ -36,15 +34,10 @@ pub(crate) fn next<'a, 'p: 'a>(
     }
     let (incoming, taken) = match Train::run(buffer, packets) {
         Ok((mut train, taken)) => {
-            // RFC 6040: the mark goes on inside; a flow that cannot be told so loses the packet.
-            if ecn == CONGESTION_EXPERIENCED && train.summary().ecn == 0 {
-                (Incoming::Congested(train.segments() as u64), taken)
-            } else {
-                if ecn == CONGESTION_EXPERIENCED {
-                    train.mark_congested();
-                }
-                (Incoming::Train(train), taken)
+            if ecn == CONGESTION_EXPERIENCED {
+                train.mark_congested();
             }
+            (Incoming::Train(train), taken)
         }
         Err(_) => (Incoming::Malformed, 1),
     };

@@ -59,8 +59,6 @@ pub(crate) enum Refusal {
     SetUpRefused,
     /// Towards a peer whose session cannot seal.
     NotConnected,
-    /// Met congestion on its way, and its flow has no ECN to be told by (RFC 6040).
-    Congested,
 }
 
 impl Refusal {
@@ -88,8 +86,7 @@ impl Refusal {
             | Self::NoPeer
             | Self::NotAllowed
             | Self::BufferFull
-            | Self::NotConnected
-            | Self::Congested => None,
+            | Self::NotConnected => None,
         }
     }
 }
@@ -119,7 +116,6 @@ pub(crate) struct Refused {
     pub(crate) waited_too_long: u64,
     pub(crate) set_up_refused: u64,
     pub(crate) not_connected: u64,
-    pub(crate) congested: u64,
     /// ICMP errors sent.
     pub(crate) errors_sent: u64,
     /// ICMP errors that the limit on their rate held back.
@@ -150,7 +146,6 @@ impl Refused {
             Refusal::WaitedTooLong => &mut self.waited_too_long,
             Refusal::SetUpRefused => &mut self.set_up_refused,
             Refusal::NotConnected => &mut self.not_connected,
-            Refusal::Congested => &mut self.congested,
         };
         *counter += packets;
     }

@@ -42,7 +42,6 @@ impl Client {
             match incoming {
                 Incoming::Control(packet) => self.receive_control(peer, packet, now, io),
                 Incoming::Train(train) => self.deliver(peer, &train, now, io),
-                Incoming::Congested(packets) => self.refuser.silently(Refusal::Congested, packets),
                 Incoming::Malformed => self.refuser.silently(Refusal::Malformed, 1),
             }
         }

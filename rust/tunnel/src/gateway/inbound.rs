@@ -65,7 +65,6 @@ impl Gateway {
             match incoming {
                 Incoming::Control(packet) => self.receive_control(client, packet, now),
                 Incoming::Train(train) => self.receive_train(client, train, now, io),
-                Incoming::Congested(packets) => self.refuser.silently(Refusal::Congested, packets),
                 Incoming::Malformed => self.refuser.silently(Refusal::Malformed, 1),
             }
         }

@@ -1,0 +1,211 @@
+//! A Client or a Gateway as it runs on a host: one TUN device, UDP sockets, WireGuard.
+//!
+//! The policy is always `keep` and every peer has a key: nothing that is configured leads to the
+//! laboratory's policy or session.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+use std::path::PathBuf;
+
+use connection::{Connections, Entropy, Node, PrivateKey};
+use dns::Prefix;
+use nat::buffer::Limits;
+use pyo3::prelude::*;
+use runtime::{EventLoop, Handle, Station, Tun, UdpConfig, UdpSockets, Wire};
+use serde::Deserialize;
+use tunnel::messages::Command;
+use tunnel::{Client, ClientConfig, Endpoint as TunnelEndpoint, Gateway, GatewayConfig};
+
+use crate::convert::duration;
+use crate::errors::{bad_argument, os_error, tun_error, udp_error};
+use crate::running::Running;
+
+/// Shape of the JSON text that makes an endpoint.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EndpointConfig {
+    role: Role,
+    tun: String,
+    ipv4: Ipv4Addr,
+    ipv6: Ipv6Addr,
+    /// UDP port; 0 lets the kernel choose.
+    port: u16,
+    /// Firewall mark of own datagrams, by which routes into the tunnel are avoided.
+    #[serde(default)]
+    mark: Option<u32>,
+    #[serde(default)]
+    send_buffer: Option<usize>,
+    #[serde(default)]
+    receive_buffer: Option<usize>,
+    buffer: BufferLimits,
+    /// Network namespace of the device and all sockets; absent: this process's.
+    #[serde(default)]
+    namespace: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Role {
+    Client {
+        refresh_floor: f64,
+        proxy_ipv4: Prefix,
+        proxy_ipv6: Prefix,
+    },
+    Gateway {
+        cache_floor: f64,
+        failure_cache: f64,
+        /// Further addresses of this host: names may not lead to them (R18).
+        own_addresses: Vec<IpAddr>,
+        allow_real: Vec<Prefix>,
+    },
+}
+
+/// Bounds of held packets (R11, R14).
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BufferLimits {
+    queue_bytes: usize,
+    queue_packets: usize,
+    total_bytes: usize,
+    /// Seconds.
+    max_age: f64,
+}
+
+impl BufferLimits {
+    fn limits(&self) -> PyResult<Limits> {
+        Ok(Limits {
+            entry_bytes: self.queue_bytes,
+            entry_packets: self.queue_packets,
+            total_bytes: self.total_bytes,
+            max_age: duration(self.max_age)?,
+            ..Limits::default()
+        })
+    }
+}
+
+/// A running Client or Gateway.
+///
+/// Made from a JSON text and its private key (32 bytes). The data-plane thread runs from construction
+/// until `stop` or until the object goes; the device goes with it.
+#[pyclass(frozen, module = "firezone._core")]
+pub(crate) struct Endpoint {
+    running: Running,
+    is_client: bool,
+    port: u16,
+}
+
+#[pymethods]
+impl Endpoint {
+    #[new]
+    fn new(py: Python<'_>, config: &str, private_key: [u8; 32]) -> PyResult<Self> {
+        let config: EndpointConfig = serde_json::from_str(config).map_err(bad_argument)?;
+        let key = PrivateKey::from_bytes(private_key);
+        py.detach(|| {
+            let is_client = matches!(config.role, Role::Client { .. });
+            let (handle, port) = start(&config, key)?;
+            Ok(Self { running: Running::new(handle)?, is_client, port })
+        })
+    }
+
+    /// The UDP port that peers send to.
+    #[getter]
+    fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Queue a command, a JSON text.
+    fn command(&self, command: &str) -> PyResult<()> {
+        let command = if self.is_client {
+            Command::Client(serde_json::from_str(command).map_err(bad_argument)?)
+        } else {
+            Command::Gateway(serde_json::from_str(command).map_err(bad_argument)?)
+        };
+        self.running.command(0, command)
+    }
+
+    /// Take all events that wait, as JSON texts.
+    fn events(&self) -> PyResult<Vec<String>> {
+        Ok(self.running.events()?.into_iter().map(|(_, event)| event).collect())
+    }
+
+    /// The descriptor that becomes readable when events wait; it stays this object's own.
+    fn wake_fd(&self) -> i32 {
+        self.running.wake_fd()
+    }
+
+    /// Packets read from the TUN device, written to it, refused by it, and datagrams that the kernel
+    /// did not take.
+    fn counters(&self) -> (u64, u64, u64, u64) {
+        self.running.counters().into_iter().next().unwrap_or_default()
+    }
+
+    /// End the data-plane thread and wait for it.
+    fn stop(&self, py: Python<'_>) {
+        self.running.stop(py);
+    }
+}
+
+/// A new private key, 32 bytes.
+#[pyfunction]
+pub(crate) fn generate_key() -> PyResult<[u8; 32]> {
+    runtime::random().map_err(os_error)
+}
+
+/// The public key of a private one, both 32 bytes.
+#[pyfunction]
+pub(crate) fn public_key(private_key: [u8; 32]) -> [u8; 32] {
+    *PrivateKey::from_bytes(private_key).public_key().as_bytes()
+}
+
+fn start(config: &EndpointConfig, key: PrivateKey) -> PyResult<(Handle, u16)> {
+    let namespace = config.namespace.as_deref();
+    let defaults = UdpConfig::default();
+    let udp = UdpConfig {
+        port: config.port,
+        mark: config.mark,
+        send_buffer: config.send_buffer.unwrap_or(defaults.send_buffer),
+        receive_buffer: config.receive_buffer.unwrap_or(defaults.receive_buffer),
+    };
+    let sockets = UdpSockets::open(&udp, namespace).map_err(|error| udp_error(&error))?;
+    let port = sockets.port().unwrap_or(config.port);
+    let endpoint = endpoint(config, connections(key)?)?;
+    let tun = Tun::open(&config.tun, namespace.map(Path::new));
+    let tun = tun.map_err(|error| tun_error(&error))?;
+    let stations = vec![Station { endpoint, tun }];
+    let handle = EventLoop::start(stations, Wire::Udp(sockets), config.namespace.clone());
+    Ok((handle.map_err(os_error)?, port))
+}
+
+fn connections(key: PrivateKey) -> PyResult<Connections> {
+    let mut entropy = Entropy::new(runtime::random().map_err(os_error)?);
+    let node = Node::new(key, entropy.fork(), runtime::wall(), runtime::now());
+    Ok(Connections::wireguard(node, entropy))
+}
+
+fn endpoint(
+    config: &EndpointConfig,
+    connections: Connections,
+) -> PyResult<Box<dyn TunnelEndpoint>> {
+    let EndpointConfig { ipv4, ipv6, .. } = *config;
+    let number = || runtime::random().map(u64::from_le_bytes).map_err(os_error);
+    let seed = number()?;
+    Ok(match &config.role {
+        Role::Client { refresh_floor, proxy_ipv4, proxy_ipv6 } => {
+            let mut client = ClientConfig::new(ipv4, ipv6, number()?, seed);
+            client.refresh_floor = duration(*refresh_floor)?;
+            (client.proxies.ipv4, client.proxies.ipv6) = (*proxy_ipv4, *proxy_ipv6);
+            client.buffer = config.buffer.limits()?;
+            Box::new(Client::new(client, connections, runtime::now()))
+        }
+        Role::Gateway { cache_floor, failure_cache, own_addresses, allow_real } => {
+            let mut gateway = GatewayConfig::new(ipv4, ipv6, seed);
+            let translations = &mut gateway.translations;
+            translations.cache_floor = duration(*cache_floor)?;
+            translations.failure_cache = duration(*failure_cache)?;
+            translations.own_addresses.extend(own_addresses);
+            translations.allow_real.extend(allow_real);
+            gateway.buffer = config.buffer.limits()?;
+            Box::new(Gateway::new(gateway, connections))
+        }
+    })
+}

@@ -1,0 +1,77 @@
+//! What every class with a data-plane thread shares: commands down, events up, the wake-up socket.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
+
+use pyo3::prelude::*;
+use runtime::{Handle, LoopEvent, StationCounters};
+use serde_json::json;
+use tunnel::messages::Command;
+
+use crate::errors::bad_argument;
+
+/// A running loop.
+pub(crate) struct Running {
+    handle: Mutex<Handle>,
+    wake_socket: OwnedFd,
+}
+
+impl Running {
+    pub(crate) fn new(mut handle: Handle) -> PyResult<Self> {
+        let wake_socket = handle.take_wake_socket();
+        let wake_socket = wake_socket.ok_or_else(|| bad_argument("the wake-up socket is gone"))?;
+        Ok(Self { handle: Mutex::new(handle), wake_socket })
+    }
+
+    pub(crate) fn with_handle<T>(&self, use_it: impl FnOnce(&mut Handle) -> T) -> T {
+        use_it(&mut self.handle.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn command(&self, station: usize, command: Command) -> PyResult<()> {
+        self.with_handle(|handle| handle.command(station, command)).map_err(bad_argument)
+    }
+
+    /// All events that wait: pairs of station and JSON text.
+    pub(crate) fn events(&self) -> PyResult<Vec<(usize, String)>> {
+        self.with_handle(|handle| {
+            handle.lower_wake_flag();
+            let events = std::iter::from_fn(|| handle.poll_event());
+            events.map(|event| text(event).map_err(bad_argument)).collect()
+        })
+    }
+
+    pub(crate) fn wake_fd(&self) -> i32 {
+        self.wake_socket.as_raw_fd()
+    }
+
+    /// Packets read from and written to the TUN device, refused by it, and lost, per station.
+    pub(crate) fn counters(&self) -> Vec<(u64, u64, u64, u64)> {
+        use std::sync::atomic::Ordering::Relaxed;
+        let row = |station: &StationCounters| {
+            (
+                station.tun_read.load(Relaxed),
+                station.tun_written.load(Relaxed),
+                station.tun_refused.load(Relaxed),
+                station.link_dropped.load(Relaxed),
+            )
+        };
+        self.with_handle(|handle| handle.counters().stations.iter().map(row).collect())
+    }
+
+    pub(crate) fn stop(&self, py: Python<'_>) {
+        py.detach(|| self.with_handle(Handle::stop));
+    }
+}
+
+fn text(event: LoopEvent) -> serde_json::Result<(usize, String)> {
+    Ok(match event {
+        LoopEvent::Endpoint(station, event) => (station, serde_json::to_string(&event)?),
+        LoopEvent::TunFailed { station, error } => {
+            (station, json!({"type": "tun_failed", "error": error}).to_string())
+        }
+        LoopEvent::SendFailed { station, error } => {
+            (station, json!({"type": "send_failed", "error": error}).to_string())
+        }
+        LoopEvent::Stopped => (0, json!({"type": "stopped"}).to_string()),
+    })
+}

@@ -1,0 +1,176 @@
+//! The UDP sockets of an endpoint, one per address family: runs of datagrams out (GSO) and in (GRO).
+//!
+//! A kernel or a path that does not take a run as one send gets its datagrams one by one. A full send
+//! buffer is waited for, briefly: the packets behind it stay in the TUN device's queue, where their
+//! senders feel it.
+
+mod message;
+mod options;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use packet::{Class, Run, SendBuffer};
+use tunnel::Datagrams;
+
+use crate::namespace;
+pub use options::UdpConfig;
+
+/// Room for what one receive call with GRO returns.
+const RECEIVE_BUFFER: usize = 65_536;
+/// How long a full send buffer is waited for; then the datagram is lost, as on the way.
+const PATIENCE_MS: u16 = 20;
+
+/// Why sockets could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum UdpError {
+    /// The port is another program's, or below 1024 without the right to it.
+    #[error("UDP port {port}: {source}; choose another one, or end the program that has it")]
+    Port {
+        /// Which port.
+        port: u16,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The kernel refused something else.
+    #[error("UDP sockets: {0}")]
+    Kernel(#[from] io::Error),
+}
+
+/// What went through the sockets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UdpCounters {
+    /// Datagrams sent.
+    pub sent: u64,
+    /// Datagrams received.
+    pub received: u64,
+    /// Data datagrams that the kernel did not take.
+    pub dropped: u64,
+    /// Runs that had to be sent datagram by datagram.
+    pub split: u64,
+}
+
+/// The sockets. At least one family is there.
+#[derive(Debug)]
+pub struct UdpSockets {
+    ipv4: Option<UdpSocket>,
+    ipv6: Option<UdpSocket>,
+    buffer: Vec<u8>,
+    counters: UdpCounters,
+    last_error: Option<i32>,
+    news: Option<io::Error>,
+}
+
+impl UdpSockets {
+    /// Opens the sockets inside the network namespace at `namespace`, both on one port.
+    ///
+    /// # Errors
+    /// [`UdpError`]. A host without IPv6 gets a socket for IPv4 alone, and the other way round.
+    pub fn open(config: &UdpConfig, namespace: Option<&Path>) -> Result<Self, UdpError> {
+        let port = |source| UdpError::Port { port: config.port, source };
+        let (ipv4, ipv6) = namespace::inside(namespace, || config.open()).map_err(port)?;
+        Ok(Self {
+            ipv4,
+            ipv6,
+            buffer: vec![0; RECEIVE_BUFFER],
+            counters: UdpCounters::default(),
+            last_error: None,
+            news: None,
+        })
+    }
+
+    /// The port that peers send to.
+    pub fn port(&self) -> Option<u16> {
+        let socket = self.ipv4.as_ref().or(self.ipv6.as_ref())?;
+        socket.local_addr().ok().map(|address| address.port())
+    }
+
+    /// What went through.
+    pub fn counters(&self) -> UdpCounters {
+        self.counters
+    }
+
+    /// Sends every run.
+    pub(crate) fn send(&mut self, send: &SendBuffer) {
+        for (run, bytes) in send.iter() {
+            if let Err(error) = self.send_run(run, bytes) {
+                self.note_failure(run, bytes, error);
+            } else {
+                self.last_error = None;
+            }
+        }
+    }
+
+    fn send_run(&mut self, run: &Run, bytes: &[u8]) -> io::Result<()> {
+        let socket = match run.remote {
+            SocketAddr::V4(_) => self.ipv4.as_ref(),
+            SocketAddr::V6(_) => self.ipv6.as_ref(),
+        };
+        let socket = socket.ok_or_else(|| io::Error::from_raw_os_error(libc::EAFNOSUPPORT))?;
+        let datagrams = bytes.len().div_ceil(run.datagram_size.max(1)) as u64;
+        let segment = (datagrams > 1).then_some(run.datagram_size as u16);
+        let whole = patiently(socket, || message::send(socket, run, bytes, segment));
+        let whole = match whole {
+            // The path's MTU is below the segment's size, or the device cannot cut runs up.
+            Err(error) if segment.is_some() && message::is_about_runs(&error) => {
+                self.counters.split += 1;
+                bytes.chunks(run.datagram_size).try_for_each(|datagram| {
+                    patiently(socket, || message::send(socket, run, datagram, None))
+                })
+            }
+            whole => whole,
+        };
+        self.counters.sent += if whole.is_ok() { datagrams } else { 0 };
+        whole
+    }
+
+    fn note_failure(&mut self, run: &Run, bytes: &[u8], error: io::Error) {
+        if run.class == Class::Data {
+            self.counters.dropped += bytes.len().div_ceil(run.datagram_size.max(1)) as u64;
+        }
+        if self.last_error != error.raw_os_error() {
+            self.last_error = error.raw_os_error();
+            self.news = Some(error);
+        }
+    }
+
+    pub(crate) fn take_error(&mut self) -> Option<io::Error> {
+        self.news.take()
+    }
+
+    /// The next datagrams; `None` when nothing waits.
+    pub(crate) fn receive(&mut self) -> Option<Datagrams<'_>> {
+        let received = [self.ipv4.as_ref(), self.ipv6.as_ref()].into_iter().flatten();
+        let mut received =
+            received.filter_map(|socket| message::receive(socket, &mut self.buffer).ok());
+        let received = received.next()?;
+        let (len, size) = (received.len, received.segment.unwrap_or(received.len).max(1));
+        self.counters.received += len.div_ceil(size) as u64;
+        let bytes = self.buffer.get_mut(..len)?;
+        Some(Datagrams { from: received.from, bytes, size, ecn: received.ecn })
+    }
+
+    pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        [self.ipv4.as_ref(), self.ipv6.as_ref()].into_iter().flatten().map(AsFd::as_fd)
+    }
+}
+
+/// Repeats a send that found the buffer full once there is room again.
+fn patiently(socket: &UdpSocket, mut send: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    match send() {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
+            let _ = poll(&mut fds, PollTimeout::from(PATIENCE_MS));
+            send()
+        }
+        sent => sent,
+    }
+}
+
+/// The wildcard address of each family.
+pub(crate) const ANY: (Ipv4Addr, Ipv6Addr) = (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED);

@@ -1,0 +1,75 @@
+//! How the sockets are made.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::{ANY, message};
+
+/// Least port that is tried when none is asked for; the kernel chooses.
+const ANY_PORT: u16 = 0;
+
+/// What an endpoint's sockets are to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UdpConfig {
+    /// The port; 0 lets the kernel choose.
+    pub port: u16,
+    /// Mark of what is sent, by which routes into the tunnel are avoided (dataplane 1.5).
+    pub mark: Option<u32>,
+    /// Bytes that the kernel may hold for us to send.
+    pub send_buffer: usize,
+    /// Bytes that the kernel may hold until they are received.
+    pub receive_buffer: usize,
+}
+
+impl Default for UdpConfig {
+    /// The values of dataplane 7.4.
+    fn default() -> Self {
+        Self { port: ANY_PORT, mark: None, send_buffer: 2 << 20, receive_buffer: 16 << 20 }
+    }
+}
+
+impl UdpConfig {
+    /// Both sockets on one port; one where the host has no address family for the other.
+    pub(super) fn open(&self) -> io::Result<(Option<UdpSocket>, Option<UdpSocket>)> {
+        let ipv4 = self.open_family(Domain::IPV4, SocketAddr::from((ANY.0, self.port)));
+        let port = match &ipv4 {
+            Ok(socket) => socket.local_addr()?.port(),
+            Err(error) if is_missing_family(error) => self.port,
+            Err(_) => return ipv4.map(|socket| (Some(socket), None)),
+        };
+        let ipv6 = self.open_family(Domain::IPV6, SocketAddr::from((ANY.1, port)));
+        match (ipv4, ipv6) {
+            (Ok(ipv4), Ok(ipv6)) => Ok((Some(ipv4), Some(ipv6))),
+            (Ok(ipv4), Err(error)) if is_missing_family(&error) => Ok((Some(ipv4), None)),
+            (Err(_), Ok(ipv6)) => Ok((None, Some(ipv6))),
+            (_, Err(error)) => Err(error),
+        }
+    }
+
+    fn open_family(&self, domain: Domain, address: SocketAddr) -> io::Result<UdpSocket> {
+        let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+        if domain == Domain::IPV6 {
+            socket.set_only_v6(true)?;
+        }
+        if let Some(mark) = self.mark {
+            socket.set_mark(mark)?;
+        }
+        // More than the host's limit is cut to it; a smaller buffer works, only worse.
+        let _ = socket.set_send_buffer_size(self.send_buffer);
+        let _ = socket.set_recv_buffer_size(self.receive_buffer);
+        socket.bind(&address.into())?;
+        let socket = UdpSocket::from(socket);
+        message::prepare(&socket, domain == Domain::IPV6)?;
+        Ok(socket)
+    }
+}
+
+/// Whether a host lacks an address family altogether.
+fn is_missing_family(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL | libc::EPROTONOSUPPORT)
+    )
+}
