@@ -6,10 +6,19 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import FirezoneError
-from .orchestration import Inspector, Method, Port, fields_of
+from .orchestration import (
+    Inspector,
+    Listener,
+    Method,
+    Port,
+    fields_of,
+    record_failure,
+    record_peer,
+    tell,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from structlog.typing import FilteringBoundLogger
 
@@ -42,7 +51,7 @@ class Client:
         port: The way to the core.
         source: Who authorises.
         log: Where events go.
-        on_proxies: Called with each name that was given proxy addresses, to record it.
+        listeners: Type of an event to what is told of it as well.
     """
 
     def __init__(
@@ -50,12 +59,12 @@ class Client:
         port: Port,
         source: ClientSource,
         log: FilteringBoundLogger,
-        on_proxies: Callable[[dict[str, Any]], None] | None = None,
+        listeners: Mapping[str, Listener] | None = None,
     ) -> None:
         self._port = port
         self._source = source
         self._log = log
-        self._on_proxies = on_proxies
+        self._listeners = dict(listeners or {})
         self._inspector = Inspector(port)
         self._questions: set[asyncio.Task[None]] = set()
 
@@ -71,12 +80,14 @@ class Client:
             await asyncio.gather(*self._questions, return_exceptions=True)
 
     async def inspect(self, what: str, *, limit: int | None = None) -> list[dict[str, Any]]:
-        """Return rows of the Client's state: `resources` or `counters`."""
+        """Return rows of the Client's state: `resources`, `peers` or `counters`."""
         return await self._inspector.inspect(what, limit=limit)
 
     def methods(self) -> dict[str, Method]:
         """Return the Client's methods of the control socket."""
-        return self._inspector.methods({"nat.resources": "resources", "counters": "counters"})
+        return self._inspector.methods(
+            {"nat.resources": "resources", "counters": "counters", "peers": "peers"}
+        )
 
     def _handle(self, event: dict[str, Any]) -> None:
         match event["type"]:
@@ -86,7 +97,9 @@ class Client:
                 self._questions.add(question)
                 question.add_done_callback(self._questions.discard)
             case "proxies_assigned":
-                self._record_proxies(event)
+                self._log.debug(
+                    "proxy addresses assigned", event_name="dns.assigned", **fields_of(event)
+                )
             case "nat":
                 self._record_nat(event)
             case "inspected":
@@ -95,12 +108,13 @@ class Client:
                 self._log.info(
                     "DNS addresses changed", event_name="dns.sentinels", **fields_of(event)
                 )
-            case "tun_failed":
-                self._log.error(
-                    "the TUN device failed", event_name="tun.failed", **fields_of(event)
-                )
+            case "peer" | "peer_refused" | "gateway_dead" | "gateway_alive":
+                record_peer(self._log, event)
+            case "tun_failed" | "send_failed":
+                record_failure(self._log, event)
             case _:
                 self._log.debug("unknown event", event_name="core.unknown", core_event=event)
+        tell(self._listeners, event, self._log)
 
     async def _authorize(self, resource: str) -> None:
         try:
@@ -141,18 +155,6 @@ class Client:
                 event_name="core.refused",
                 command=command["type"],
                 reason=str(error),
-            )
-
-    def _record_proxies(self, event: dict[str, Any]) -> None:
-        self._log.debug("proxy addresses assigned", event_name="dns.assigned", **fields_of(event))
-        if self._on_proxies is None:
-            return
-        try:
-            self._on_proxies(event)
-        except Exception:  # noqa: BLE001 - whoever it is, the endpoint goes on
-            # The name works now; it may get other addresses after a restart.
-            self._log.exception(
-                "proxy addresses could not be recorded", event_name="dns.unrecorded"
             )
 
     def _record_nat(self, event: dict[str, Any]) -> None:

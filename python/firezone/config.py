@@ -36,6 +36,12 @@ __all__ = [
 
 Role = Literal["client", "gateway"]
 
+TABLES: Final[dict[Role, frozenset[str]]] = {
+    "client": frozenset({"gateway", "resource"}),
+    "gateway": frozenset({"client", "resource"}),
+}
+"""Tables of a standalone file, which `firezone.standalone.tables` reads."""
+
 FOLDER: Final = Path("/etc/firezone")
 # Firezone's variables of parts that are not here; they are no mistakes.
 _FOREIGN: Final = frozenset(
@@ -43,7 +49,6 @@ _FOREIGN: Final = frozenset(
     for name in (
         "ACTIVATE_INTERNET_RESOURCE",
         "API_URL",
-        "DNS_CONTROL",
         "ID",
         "INC_BUF",
         "MAX_PARTITION_TIME",
@@ -52,8 +57,6 @@ _FOREIGN: Final = frozenset(
         "NO_INC_BUF",
         "NO_TELEMETRY",
         "TOKEN_PATH",
-        "UDP_RECV_BUFFER_SIZE",
-        "UDP_SEND_BUFFER_SIZE",
         "VALIDATE_CHECKSUMS",
     )
 )
@@ -132,6 +135,7 @@ def load(
     kind: type[EndpointSettings] = ClientSettings if role == "client" else GatewaySettings
     path = file or default_file(role)
     content = _read(path, must_exist=file is not None)
+    content = {name: value for name, value in content.items() if name not in TABLES[role]}
     given = {name: value for name, value in (flags or {}).items() if value is not None}
     _check_names(kind, given, "the command line")
     _check_names(kind, content, str(path))

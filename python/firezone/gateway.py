@@ -5,9 +5,20 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from .orchestration import Inspector, Method, Port, fields_of
+from .orchestration import (
+    Inspector,
+    Listener,
+    Method,
+    Port,
+    fields_of,
+    record_failure,
+    record_peer,
+    tell,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from structlog.typing import FilteringBoundLogger
 
     from .resolver import Family, LookupResult
@@ -34,6 +45,7 @@ class Gateway:
         resolver: Who looks names up.
         log: Where events go.
         flow_logs: Whether flows are recorded at info; otherwise they are at debug.
+        listeners: Type of an event to what is told of it as well.
     """
 
     def __init__(
@@ -43,10 +55,12 @@ class Gateway:
         log: FilteringBoundLogger,
         *,
         flow_logs: bool = False,
+        listeners: Mapping[str, Listener] | None = None,
     ) -> None:
         self._port = port
         self._resolver = resolver
         self._log = log
+        self._listeners = dict(listeners or {})
         self._record_flow = log.info if flow_logs else log.debug
         self._inspector = Inspector(port)
         self._turns = asyncio.Semaphore(LOOKUPS_AT_ONCE)
@@ -64,13 +78,18 @@ class Gateway:
             await asyncio.gather(*self._lookups, return_exceptions=True)
 
     async def inspect(self, what: str, *, limit: int | None = None) -> list[dict[str, Any]]:
-        """Return rows of the Gateway's state: `translations`, `flows` or `counters`."""
+        """Return rows of the Gateway's state: `translations`, `flows`, `peers` or `counters`."""
         return await self._inspector.inspect(what, limit=limit)
 
     def methods(self) -> dict[str, Method]:
         """Return the Gateway's methods of the control socket."""
         return self._inspector.methods(
-            {"nat.translations": "translations", "nat.flows": "flows", "counters": "counters"}
+            {
+                "nat.translations": "translations",
+                "nat.flows": "flows",
+                "counters": "counters",
+                "peers": "peers",
+            }
         )
 
     def _handle(self, event: dict[str, Any]) -> None:
@@ -89,12 +108,13 @@ class Gateway:
                 self._record_flow("flow closed", event_name="flow.closed", **fields_of(event))
             case "access_expired":
                 self._log.info("access expired", event_name="access.expired", **fields_of(event))
-            case "tun_failed":
-                self._log.error(
-                    "the TUN device failed", event_name="tun.failed", **fields_of(event)
-                )
+            case "peer" | "peer_refused":
+                record_peer(self._log, event)
+            case "tun_failed" | "send_failed":
+                record_failure(self._log, event)
             case _:
                 self._log.debug("unknown event", event_name="core.unknown", core_event=event)
+        tell(self._listeners, event, self._log)
 
     async def _look_up(self, event: dict[str, Any]) -> None:
         family: Family = event["family"]

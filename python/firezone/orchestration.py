@@ -12,13 +12,27 @@ from .errors import EndpointNotRunning, TunnelTimeout
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-__all__ = ["Inspector", "Method", "Port", "fields_of"]
+    from structlog.typing import FilteringBoundLogger
+
+__all__ = [
+    "Inspector",
+    "Listener",
+    "Method",
+    "Port",
+    "fields_of",
+    "record_failure",
+    "record_peer",
+    "tell",
+]
 
 PATIENCE: Final = 5.0
 """Seconds that a page of state may take; the core answers between two batches of packets."""
 
 Method = Callable[[dict[str, Any]], Awaitable[Any]]
 """A method of the control socket: parameters to result. Bad parameters raise ValueError."""
+
+Listener = Callable[[dict[str, Any]], None]
+"""What is told of an event."""
 
 
 class Port(Protocol):
@@ -118,6 +132,46 @@ class Inspector:
         finally:
             del self._waiting[number]
         return page
+
+
+def tell(
+    listeners: Mapping[str, Listener], event: dict[str, Any], log: FilteringBoundLogger
+) -> None:
+    """Tell a listener of an event; what it fails at is logged, and the endpoint goes on."""
+    listener = listeners.get(event["type"])
+    if listener is None:
+        return
+    try:
+        listener(event)
+    except Exception:
+        # Whoever it is, the endpoint goes on.
+        log.exception(
+            "an event was not taken up", event_name="core.listener", core_event=event["type"]
+        )
+
+
+def record_peer(log: FilteringBoundLogger, event: Mapping[str, Any]) -> None:
+    """Log what became of a peer."""
+    fields = fields_of(event)
+    match event["type"], event.get("state"):
+        case "peer", "connected":
+            log.info("peer connected", event_name="peer.connected", **fields)
+        case "peer", _:
+            log.warning("peer does not answer", event_name="peer.unreachable", **fields)
+        case "gateway_dead", _:
+            log.warning("Gateway answers nothing", event_name="gateway.dead", **fields)
+        case "gateway_alive", _:
+            log.info("Gateway answers again", event_name="gateway.alive", **fields)
+        case _:
+            log.error("peer cannot be used", event_name="peer.refused", **fields)
+
+
+def record_failure(log: FilteringBoundLogger, event: Mapping[str, Any]) -> None:
+    """Log what the kernel refuses."""
+    if event["type"] == "tun_failed":
+        log.error("the TUN device failed", event_name="tun.failed", **fields_of(event))
+    else:
+        log.warning("the kernel does not send", event_name="udp.failed", **fields_of(event))
 
 
 def fields_of(event: Mapping[str, Any]) -> dict[str, Any]:

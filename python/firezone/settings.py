@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -46,6 +46,7 @@ def _server(value: object) -> object:
 
 Server = Annotated[str, BeforeValidator(_server)]
 Servers = Annotated[tuple[Server, ...], NoDecode, BeforeValidator(_split)]
+Pair = Annotated[tuple[IPv4Address, IPv6Address] | None, NoDecode, BeforeValidator(_split)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_split)]
 
 
@@ -77,6 +78,17 @@ class EndpointSettings(BaseSettings):
     )
     log_total_size: int = _setting(
         100 * 2**20, "Size of a role's log files at which the oldest go.", unit="bytes", ge=4096
+    )
+    tun: str = _setting("tun-firezone", "Name of the TUN device.")
+    tunnel_addresses: Pair = _setting(
+        None, "Tunnel addresses, IPv4 and IPv6; by default those that follow from the key."
+    )
+    state_dir: Path = _setting(Path("/var/lib/firezone"), "Folder of what a restart needs.")
+    udp_send_buffer_size: int = _setting(
+        2 * 2**20, "Datagrams that the kernel holds to be sent.", unit="bytes", ge=2**16
+    )
+    udp_recv_buffer_size: int = _setting(
+        16 * 2**20, "Datagrams that the kernel holds to be received.", unit="bytes", ge=2**16
     )
     control_socket: Path | None = _setting(
         None,
@@ -111,6 +123,14 @@ class EndpointSettings(BaseSettings):
 class ClientSettings(EndpointSettings):
     """The settings of a Client."""
 
+    private_key_file: Path = _setting(
+        Path("/etc/firezone/client.key"), "The Client's private key; `firezone keys new` makes one."
+    )
+    port: int = _setting(0, "UDP port of this end; 0 lets the kernel choose.", ge=0, le=65535)
+    dns_control: Literal["systemd-resolved", "etc-resolv-conf", "disabled"] = _setting(
+        "disabled", "How programs of this host come to ask the Client."
+    )
+
     dns_servers: Servers = _setting(
         (), "Servers that other names are forwarded to; by default those of /etc/resolv.conf."
     )
@@ -131,6 +151,15 @@ class ClientSettings(EndpointSettings):
 
 class GatewaySettings(EndpointSettings):
     """The settings of a Gateway."""
+
+    private_key_file: Path = _setting(
+        Path("/etc/firezone/gateway.key"),
+        "The Gateway's private key; `firezone keys new` makes one.",
+    )
+    port: int = _setting(52625, "UDP port that Clients send to.", ge=0, le=65535)
+    masquerade: bool = _setting(
+        True, "Whether what Clients send leaves with an address of this host."
+    )
 
     dns_servers: Servers = _setting((), "The site's DNS servers; by default those of resolv_conf.")
     resolv_conf: Path = _setting(

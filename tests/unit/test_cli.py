@@ -305,9 +305,9 @@ def test_a_running_endpoint_is_looked_into(
 
 
 def test_rows_are_a_table_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    from firezone.cli import nat  # noqa: PLC0415
+    from firezone.cli import table  # noqa: PLC0415
 
-    nat._print_rich(["name"], [["[red]not markup"]])
+    table._print_rich(["name"], [["[red]not markup"]])
 
     assert "[red]not markup" in capsys.readouterr().out
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "python" / "firezone"
-MAY_USE_CORE = {"nat", "client", "gateway", "lab"}
+MAY_USE_CORE = {"nat", "client", "gateway", "lab", "endpoint", "keys"}
 HEAVY = {"pydantic", "pyroute2", "rich", "dns", "structlog", "asyncio", "click", "platformdirs"}
 
 

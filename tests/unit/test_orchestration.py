@@ -180,12 +180,12 @@ async def test_what_a_client_tells_is_logged(
         {"type": "of_the_future"},
         None,
     )
-    await Client(port, FakeSource(lambda _: "offline"), log, record).run()
+    await Client(port, FakeSource(lambda _: "offline"), log, {"proxies_assigned": record}).run()
 
     assert len(recorded) == 1
     assert [(entry["event_name"], entry["severity"]) for entry in written] == [
         ("dns.assigned", "debug"),
-        ("dns.unrecorded", "error"),
+        ("core.listener", "error"),
         ("nat.established", "info"),
         ("nat.refreshed", "debug"),
         ("dns.sentinels", "info"),

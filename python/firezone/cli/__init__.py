@@ -33,9 +33,12 @@ FAILED: Final = 1
 INTERRUPTED: Final = 130
 
 _COMMANDS: Final = {
+    "client": "Run a Client on this host, look at it, end it.",
     "config": "Check and show the settings.",
     "demo": "Transfer through a DNS resource while it is re-created again and again.",
+    "gateway": "Run a Gateway on this host, look at it, end it.",
     "host": "Show and undo what was changed on this host.",
+    "keys": "Make private keys, and show the public keys that the other side needs.",
     "logs": "Show the log files for people.",
     "nat": "Look into a running endpoint's DNS resource NAT.",
     "version": "Show the version.",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
+
+from .table import print_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,39 +79,4 @@ def _show(what: str, path: Path | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"schema": f"firezone.nat.{what}/1", what: rows}, indent=2))
     else:
-        _print_table(_COLUMNS[what], rows)
-
-
-def _print_table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-    from firezone.log_lines import visible  # noqa: PLC0415
-
-    cells = [[visible(_cell(row.get(column))) for column in columns] for row in rows]
-    headings = [column.replace("_", " ") for column in columns]
-    if sys.stdout.isatty():
-        _print_rich(headings, cells)
-        return
-    widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
-    for line in (headings, *cells):
-        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        click.echo("  ".join(padded).rstrip())
-
-
-def _print_rich(headings: list[str], cells: list[list[str]]) -> None:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    table = Table(*headings, box=None)
-    for line in cells:
-        table.add_row(*map(Text, line))
-    Console().print(table)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.1f}"
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return str(value)
+        print_table(_COLUMNS[what], rows)

@@ -157,6 +157,12 @@ pub(crate) fn public_key(private_key: [u8; 32]) -> [u8; 32] {
     *PrivateKey::from_bytes(private_key).public_key().as_bytes()
 }
 
+/// Check the pattern of a DNS resource; a wrong one is a ValueError.
+#[pyfunction]
+pub(crate) fn check_pattern(pattern: &str) -> PyResult<()> {
+    dns::Pattern::parse(pattern).map(drop).map_err(bad_argument)
+}
+
 fn start(config: &EndpointConfig, key: PrivateKey) -> PyResult<(Handle, u16)> {
     let namespace = config.namespace.as_deref();
     let defaults = UdpConfig::default();

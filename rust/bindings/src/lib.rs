@@ -38,7 +38,7 @@ mod _core {
     #[pymodule_export]
     use crate::capture::compare_captures;
     #[pymodule_export]
-    use crate::endpoint::{Endpoint, generate_key, public_key};
+    use crate::endpoint::{Endpoint, check_pattern, generate_key, public_key};
     #[pymodule_export]
     use crate::flow_table::FlowTable;
     #[pymodule_export]

@@ -1,0 +1,55 @@
+"""`firezone client`: run a Client on this host, look at it, end it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .roles import call, json_option, run_role, show_status, socket_option
+
+__all__ = ["client"]
+
+
+@click.group()
+def client() -> None:
+    """Run a Client on this host: names and networks of its file lead into the tunnel."""
+
+
+@client.command()
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path),
+    help="The file to read.  [default: /etc/firezone/client.toml]",
+)
+@click.option(
+    "--dns-control",
+    type=click.Choice(("systemd-resolved", "etc-resolv-conf", "disabled")),
+    help="How programs of this host come to ask the Client.",
+)
+def up(*, file: Path | None, dns_control: str | None) -> None:
+    """Run until Ctrl-C, SIGTERM or `firezone client down`; SIGHUP reads the file again."""
+    run_role("client", file, {"dns_control": dns_control})
+
+
+@client.command()
+@socket_option
+def down(*, path: Path | None) -> None:
+    """End the running Client; the host is then as it was before."""
+    call("client", path, "stop")
+
+
+@client.command()
+@socket_option
+def reload(*, path: Path | None) -> None:
+    """Read the file again; flows that are still allowed go on."""
+    call("client", path, "reload")
+
+
+@client.command()
+@socket_option
+@json_option
+def status(*, path: Path | None, as_json: bool) -> None:
+    """Show the running Client: its key, resources, Gateways."""
+    show_status("client", path, as_json=as_json)

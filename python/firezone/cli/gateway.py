@@ -1,0 +1,50 @@
+"""`firezone gateway`: run a Gateway on this host, look at it, end it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .roles import call, json_option, run_role, show_status, socket_option
+
+__all__ = ["gateway"]
+
+
+@click.group()
+def gateway() -> None:
+    """Run a Gateway on this host: Clients of its file reach names and networks of its site."""
+
+
+@gateway.command()
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path),
+    help="The file to read.  [default: /etc/firezone/gateway.toml]",
+)
+def run(*, file: Path | None) -> None:
+    """Run until Ctrl-C or SIGTERM; SIGHUP reads the file again."""
+    run_role("gateway", file, {})
+
+
+@gateway.command()
+@socket_option
+def stop(*, path: Path | None) -> None:
+    """End the running Gateway; the host is then as it was before."""
+    call("gateway", path, "stop")
+
+
+@gateway.command()
+@socket_option
+def reload(*, path: Path | None) -> None:
+    """Read the file again; flows that are still allowed go on."""
+    call("gateway", path, "reload")
+
+
+@gateway.command()
+@socket_option
+@json_option
+def status(*, path: Path | None, as_json: bool) -> None:
+    """Show the running Gateway: its key and its Clients."""
+    show_status("gateway", path, as_json=as_json)

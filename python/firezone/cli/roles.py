@@ -1,0 +1,116 @@
+"""What the commands of a running Client and a running Gateway share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .table import print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from firezone.config import Role
+    from firezone.logs import LogPipeline
+    from firezone.settings import EndpointSettings
+
+__all__ = ["call", "json_option", "run_role", "show_status", "socket_option"]
+
+_PEERS = (
+    "name",
+    "address",
+    "connected",
+    "last_handshake",
+    "sent_bytes",
+    "received_bytes",
+    "ipv4",
+    "ipv6",
+)
+
+
+def socket_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Add `--socket`."""
+    return click.option(
+        "--socket",
+        "path",
+        type=click.Path(path_type=Path),
+        help="The endpoint's control socket.  [default: of the role that runs here]",
+    )(command)
+
+
+def json_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Add `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Write JSON.")(command)
+
+
+def call(role: Role, path: Path | None, method: str, **params: object) -> Any:
+    """Call a method of a running endpoint."""
+    from firezone.control import ControlClient, socket_path  # noqa: PLC0415
+
+    with ControlClient(path or socket_path(role)) as client:
+        return client.call(method, **params)
+
+
+def run_role(role: Role, file: Path | None, flags: dict[str, object]) -> None:
+    """Run an endpoint in the foreground until it is ended."""
+    import asyncio  # noqa: PLC0415
+
+    from firezone.config import default_file, load  # noqa: PLC0415
+    from firezone.host.privilege import keep_only, require_net_admin  # noqa: PLC0415
+    from firezone.logs import open_logs  # noqa: PLC0415
+
+    loaded = load(role, file=file, flags=flags)
+    settings = loaded.settings
+    require_net_admin("a tunnel")
+    # Before the first thread: capabilities are a thread's.
+    keep_only(None)
+    logs = open_logs(
+        role,
+        level=settings.log_level,
+        form=settings.log_format,
+        folder=settings.log_dir,
+        file_bytes=settings.log_file_size,
+        total_bytes=settings.log_total_size,
+    )
+    try:
+        for warning in loaded.warnings:
+            logs.logger.warning(warning, event_name="config.doubtful")
+        asyncio.run(_main(settings, file or default_file(role), logs))
+    finally:
+        logs.close()
+
+
+async def _main(settings: EndpointSettings, file: Path, logs: LogPipeline) -> None:
+    from firezone.settings import ClientSettings, GatewaySettings  # noqa: PLC0415
+
+    if isinstance(settings, ClientSettings):
+        from firezone.client_daemon import run_client  # noqa: PLC0415
+
+        await run_client(settings, file, logs)
+    elif isinstance(settings, GatewaySettings):
+        from firezone.gateway_daemon import run_gateway  # noqa: PLC0415
+
+        await run_gateway(settings, file, logs)
+
+
+def show_status(role: Role, path: Path | None, *, as_json: bool) -> None:
+    """Write what a running endpoint tells of itself."""
+    status = call(role, path, "status")
+    if as_json:
+        click.echo(json.dumps({"schema": f"firezone.{role}.status/1", **status}, indent=2))
+        return
+    for name in ("public_key", "tun", "addresses", "port", "dns_control", "dns_servers"):
+        if name in status:
+            value = status[name]
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            click.echo(f"{name.replace('_', ' ')}: {text}")
+    for resource in status.get("resources", ()):
+        ports = ", ".join(resource["ports"]) or "all ports"
+        click.echo(f"resource: {resource['name']} ({resource['address']}, {ports})")
+    if status["peers"]:
+        print_table(_PEERS, status["peers"])
+    else:
+        click.echo("no peers yet")

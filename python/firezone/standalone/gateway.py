@@ -1,0 +1,108 @@
+"""A Gateway's file as a source of commands."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .tables import ClientTable, GatewayTables, ResourceTable
+
+__all__ = ["FileGatewaySource"]
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+class FileGatewaySource:
+    """Says who may use what.
+
+    Args:
+        tables: The file's.
+        clock: The time of day.
+    """
+
+    def __init__(self, tables: GatewayTables, clock: Callable[[], dt.datetime] = _now) -> None:
+        self.tables = tables
+        self._clock = clock
+
+    def commands(self) -> list[dict[str, Any]]:
+        """Return the commands that a core without any Client needs."""
+        return [
+            command
+            for client in self.tables.client
+            for command in (_add(client), *self._grants(client, self._resources(self.tables)))
+        ]
+
+    def client_name(self, client: str) -> str:
+        """Return what the file calls a Client, else its id."""
+        names = {table.id: table.name for table in self.tables.client}
+        return names.get(client, client)
+
+    def change(self, tables: GatewayTables) -> list[dict[str, Any]]:
+        """Take over a changed file; return the commands that make the core follow it.
+
+        What is the same in both is not touched, so its flows go on.
+        """
+        former, self.tables = self.tables, tables
+        before = {client.id: client for client in former.client}
+        after = {client.id: client for client in tables.client}
+        gone = sorted(before.keys() - after.keys())
+        commands = [{"type": "remove_client", "client": client} for client in gone]
+        old, new = self._resources(former), self._resources(tables)
+        for client in tables.client:
+            known = before.get(client.id)
+            if known is None:
+                commands += [_add(client), *self._grants(client, new)]
+            else:
+                commands += self._change_client(known, client, old, new)
+        return commands
+
+    def _change_client(
+        self,
+        known: ClientTable,
+        client: ClientTable,
+        old: dict[str, ResourceTable],
+        new: dict[str, ResourceTable],
+    ) -> list[dict[str, Any]]:
+        commands = [] if _add(known) == _add(client) else [_add(client)]
+        had = {old[name].id: old[name] for name in known.resources}
+        has = {new[name].id: new[name] for name in client.resources}
+        commands += [
+            {"type": "revoke", "client": client.id, "resource": resource}
+            for resource in sorted(had.keys() - has.keys())
+        ]
+        for resource, table in has.items():
+            same = resource in had and had[resource].command() == table.command()
+            if not same or known.until != client.until:
+                commands += self._grant(client, table)
+        return commands
+
+    def _grants(
+        self, client: ClientTable, resources: dict[str, ResourceTable]
+    ) -> list[dict[str, Any]]:
+        return [
+            command for name in client.resources for command in self._grant(client, resources[name])
+        ]
+
+    def _grant(self, client: ClientTable, resource: ResourceTable) -> list[dict[str, Any]]:
+        """Return the command that grants, or that takes away what has ended."""
+        command = {"type": "authorize", "client": client.id, "resource": resource.command()}
+        if client.until is None:
+            return [command]
+        until = client.until if client.until.tzinfo else client.until.replace(tzinfo=dt.UTC)
+        left = (until - self._clock()).total_seconds()
+        if left <= 0:
+            return [{"type": "revoke", "client": client.id, "resource": resource.id}]
+        return [{**command, "expires_in": left}]
+
+    @staticmethod
+    def _resources(tables: GatewayTables) -> dict[str, ResourceTable]:
+        return {resource.name: resource for resource in tables.resource}
+
+
+def _add(client: ClientTable) -> dict[str, Any]:
+    return {"type": "add_client", "client": client.command(client.endpoint)}
