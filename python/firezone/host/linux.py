@@ -68,6 +68,7 @@ class LinuxHost:
         self._nftables = nftables or Nftables()
         self._sysctl = sysctl or Sysctl()
         self._plan: Plan | None = None
+        self._index = 0
         self._listing: tuple[str, str] | None = None
         """The rule set that was carried out last, and how nft shows it."""
         self._turn = threading.Lock()
@@ -105,7 +106,7 @@ class LinuxHost:
             self._set_link(netlink, device, plan)
             self._set_addresses(netlink, device, wanted)
             self._set_routes(netlink, plan, wanted)
-            is_new, self._plan = plan != self._plan, plan
+            is_new, self._plan, self._index = plan != self._plan, plan, device.index
             self.families = families
         if is_new:
             self._log.info(
@@ -144,13 +145,14 @@ class LinuxHost:
             links = netlink.links()
             defaults = frozenset(netlink.default_routes(but=tun))
             running = frozenset(n for n, link in links.items() if link.is_running and n != tun)
-            is_there = self._plan is None or tun in links
-            if self._plan is not None and is_there:
+            index = links[tun].index if tun in links else 0
+            # A device that was made anew is not ours before `apply` has seen it.
+            if self._plan is not None and index and index == self._index:
                 families = frozenset(self.families)
                 wanted = self._plan.wanted(families, _attached(netlink, self._plan))
                 if self._set_routes(netlink, self._plan, wanted):
                     self._log.info("routes were put right", event_name="host.routes.repaired")
-        return Seen(is_there, running, defaults)
+        return Seen(index, running, defaults)
 
     def _families(self, plan: Plan) -> frozenset[Family]:
         """Return the families of the plan that the host has."""

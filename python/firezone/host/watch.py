@@ -32,12 +32,13 @@ class Seen:
     """What is compared.
 
     Args:
-        tun: Whether our device is there.
+        tun: The kernel's number of our device; 0 if it is not there. One that was made anew has
+            another.
         running: Interfaces that are operational, but ours.
         defaults: Device and next router of default routes, but ours.
     """
 
-    tun: bool
+    tun: int
     running: frozenset[str]
     defaults: frozenset[tuple[str, str]]
 
@@ -65,18 +66,24 @@ async def watch(
         log: Where a look that failed is told.
     """
     with subscribe() as events:
-        before = await asyncio.to_thread(look)
+        before = await _look(look, log)
         while True:
             await _settle(events)
-            try:
-                now = await asyncio.to_thread(look)
-            except FirezoneError as error:
-                log.warning("looking at the host failed", event_name="host.watch", error=str(error))
-                continue
+            now = await _look(look, log)
             kinds = _compare(before, now)
             before = now
             if kinds:
                 on_change(Change(kinds))
+
+
+async def _look(look: Callable[[], Seen], log: FilteringBoundLogger) -> Seen:
+    """Look until it succeeds: what the kernel refuses now it may allow when it has settled."""
+    while True:
+        try:
+            return await asyncio.to_thread(look)
+        except FirezoneError as error:
+            log.warning("looking at the host failed", event_name="host.watch", error=str(error))
+            await asyncio.sleep(PATIENCE)
 
 
 def _compare(before: Seen, now: Seen) -> frozenset[Kind]:
