@@ -150,12 +150,14 @@ class ResolvConfWritten:
         backup: Where a copy of what was there is.
         before: What was there; bytes that are no UTF-8 as lone surrogates.
         text: What we wrote.
+        earlier: What we had written before that: it is there until `text` is.
     """
 
     path: str
     backup: str
     before: str
     text: str
+    earlier: str | None = None
 
     def __str__(self) -> str:
         """Return it in words."""

@@ -94,7 +94,7 @@ class Host:
     def run(self, *argv: str | Path, ok: bool = True, **options: Any) -> str:
         """Run a program to its end and return what it wrote."""
         done = subprocess.run(
-            self.command(*argv), capture_output=True, text=True, check=False, timeout=60, **options
+            self.command(*argv), capture_output=True, text=True, check=False, timeout=200, **options
         )
         assert not ok or done.returncode == 0, (argv, done.returncode, done.stdout, done.stderr)
         return done.stdout if ok else f"{done.returncode}\n{done.stdout}{done.stderr}"
@@ -271,3 +271,9 @@ def wait_until_fixture() -> Callable[[Callable[[], bool]], None]:
 def with_prelude() -> Callable[[str], str]:
     """Return a program in Python with the lines that all of them need."""
     return lambda script: f"{_PRELUDE}\n{script}"
+
+
+@pytest.fixture
+def states() -> str:
+    """Return the commands that show all that must be as before."""
+    return _STATE

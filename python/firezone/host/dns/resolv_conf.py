@@ -111,7 +111,7 @@ class ResolvConfControl:
         """Return what is to come back, whoever wrote what is there."""
         steps = self._steps()
         if steps:
-            original = original_of(current, steps[-1].before, steps[-1].text)
+            original = _original(current, steps[-1])
             if original != steps[-1].before:
                 self._log.info(
                     f"{self._path} was edited; the edit is kept",
@@ -137,10 +137,12 @@ class ResolvConfControl:
 
     def _take_over(self, current: str, original: str) -> None:
         text = rewrite(original, *self._wanted, str(self._backup))
-        step = ResolvConfWritten(str(self._path), str(self._backup), original, text)
-        if current == text and self._steps() == [step]:
+        steps = self._steps()
+        if steps and current == text == steps[-1].text and original == steps[-1].before:
             return
-        self._journal.replace(self._steps(), [step])
+        earlier = steps[-1].text if steps else None
+        step = ResolvConfWritten(str(self._path), str(self._backup), original, text, earlier)
+        self._journal.replace(steps, [step])
         _replace(self._backup, original, self._path)
         write(self._path, text)
 
@@ -163,7 +165,7 @@ def restore(step: ResolvConfWritten, log: FilteringBoundLogger) -> None:
             "resolv.conf is left alone", event_name="dns.resolv_conf.gone", error=str(error)
         )
         return
-    original = original_of(current, step.before, step.text)
+    original = _original(current, step)
     if not nameservers(original):
         # Better the servers of before than none; an original without any meant localhost.
         original = step.before
@@ -175,6 +177,10 @@ def restore(step: ResolvConfWritten, log: FilteringBoundLogger) -> None:
         )
     if original != current:
         write(path, original)
+
+
+def _original(current: str, step: ResolvConfWritten) -> str:
+    return original_of(current, step.before, step.text, step.earlier)
 
 
 def read(path: Path) -> str:

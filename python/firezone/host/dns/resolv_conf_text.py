@@ -91,20 +91,22 @@ def rewrite(
     return "".join(f"{line}\n" for line in lines)
 
 
-def original_of(current: str, original: str, ours: str) -> str:
+def original_of(current: str, original: str, ours: str, earlier: str | None = None) -> str:
     """Return what the original becomes with the edits that were made to our text.
 
     Args:
         current: What is there now.
         original: What our text was made from.
         ours: Our text.
+        earlier: A text of ours that was there before.
 
     Returns:
         The original, if nothing was edited. What is there, if it is not ours any more: it names no
         address of ours. Else the original without the lines that were taken away and with those
         that were added, of which none names an address of ours.
     """
-    if current == ours:
+    # Who is killed while it writes leaves blank lines at the end.
+    if current.rstrip("\n") in {text.rstrip("\n") for text in (original, ours, earlier or ours)}:
         return original
     if not has_sentinel(current) and not is_ours(current):
         return current
