@@ -12,7 +12,9 @@ VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
 DEMO_VENV := $(CARGO_TARGET_DIR)/demo-venv
 STAGE := .ci/stage
-SYSTEM_PACKAGES := iputils-ping nginx-light dnsmasq-base bind9-dnsutils curl tcpdump jq iproute2 nftables unbound iperf3 tshark valgrind python3-venv build-essential
+SYSTEM_PACKAGES := iputils-ping nginx-light dnsmasq-base bind9-dnsutils curl tcpdump jq iproute2 nftables unbound iperf3 tshark valgrind python3-venv build-essential conntrack dbus-daemon musl-tools
+# Programs of these are started by tests; installing them would change the host.
+PEER_PACKAGES := systemd-resolved libsystemd-shared polkitd libpolkit-agent-1-0 libpolkit-gobject-1-0 libduktape207
 DEMO_PACKAGES := nftables nginx-light dnsmasq-base curl tcpdump iproute2 python3-venv build-essential
 
 .PHONY: help
@@ -36,6 +38,7 @@ test: setup ## Build, lint and run every test
 setup: ## Install system packages, the virtual environment and the wheel under test
 	@$(STAGE) --reset
 	@$(STAGE) system-packages .ci/packages $(SYSTEM_PACKAGES)
+	@$(STAGE) peer-packages .ci/unpack $(CARGO_TARGET_DIR)/peers $(PEER_PACKAGES)
 	@$(STAGE) environment $(MAKE) --no-print-directory $(VENV)/.stamp
 	@$(STAGE) build $(MAKE) --no-print-directory build
 

@@ -75,6 +75,14 @@ def test_only_who_writes_resolv_conf_is_root() -> None:
     }
 
 
+def test_without_polkit_who_tells_systemd_resolved_is_root() -> None:
+    text = unit_text("client", command=["/x"], has_polkit=False)
+
+    assert "User=root" in text
+    assert "ReadWritePaths" not in text
+    assert "User=firezone" in unit_text("client", command=["/x"], dns_control="disabled")
+
+
 def test_what_a_crash_leaves_is_kept_for_the_next_start() -> None:
     assert "RuntimeDirectoryPreserve=yes" in unit_text("client", command=["/x"])
 
@@ -99,12 +107,17 @@ def test_a_service_is_put_in_place_and_taken_away(
     monkeypatch.setattr(programs, "run", lambda argv, **_: ran.append(" ".join(argv)) or "")
     monkeypatch.setattr(programs, "find", lambda program, **_: program)
     monkeypatch.setattr(service, "_SYSUSERS", tmp_path / "sysusers")
+    rules = tmp_path / "rules.d" / "50-firezone.rules"
+    rules.parent.mkdir()
+    monkeypatch.setattr(service, "_POLKIT_RULES", rules)
 
     enable_service("client", command=["/x"], folder=tmp_path)
     assert (tmp_path / "firezone-client.service").stat().st_mode & 0o777 == 0o644
+    assert "polkit.Result.YES" in rules.read_text()
     assert ran[-1] == "systemctl enable --now firezone-client.service"
 
     disable_service("client", folder=tmp_path)
+    assert not rules.exists()
     assert not (tmp_path / "firezone-client.service").exists()
     assert ran[-2:] == [
         "systemctl disable --now firezone-client.service",

@@ -20,11 +20,20 @@ if TYPE_CHECKING:
     from .dns.control import Method
     from .journal import Role
 
-__all__ = ["USER", "Action", "disable_service", "enable_service", "unit_name", "unit_text"]
+__all__ = [
+    "USER",
+    "Action",
+    "disable_service",
+    "enable_service",
+    "polkit_rules",
+    "unit_name",
+    "unit_text",
+]
 
 USER: Final = "firezone"
 UNITS: Final = Path("/etc/systemd/system")
 _SYSUSERS: Final = Path("/etc/sysusers.d/firezone.conf")
+_POLKIT_RULES: Final = Path("/etc/polkit-1/rules.d/50-firezone.rules")
 _SYSUSERS_TEXT: Final = f'u {USER} - "Firezone" /var/lib/firezone\n'
 
 
@@ -77,23 +86,31 @@ def unit_name(role: Role) -> str:
 
 
 def unit_text(
-    role: Role, *, command: Sequence[str] | None = None, dns_control: Method = "systemd-resolved"
+    role: Role,
+    *,
+    command: Sequence[str] | None = None,
+    dns_control: Method = "systemd-resolved",
+    has_polkit: bool = True,
 ) -> str:
     """Return a role's unit.
 
     It runs as user `firezone` with CAP_NET_ADMIN. A Client that writes /etc/resolv.conf runs as
-    root, whose file it is, with no other right than that one.
+    root, whose file it is, with no other right than that one; so does one that tells
+    systemd-resolved where no polkit could allow it to a user.
 
     Args:
         role: Whose.
         command: What starts firezone; None is the one that runs.
         dns_control: How the Client is asked.
+        has_polkit: Whether polkit decides on this host.
     """
-    is_root = role == "client" and dns_control == "etc-resolv-conf"
+    writes = role == "client" and dns_control == "etc-resolv-conf"
+    tells = role == "client" and dns_control == "systemd-resolved"
+    is_root = writes or (tells and not has_polkit)
     folder = resources.files("firezone.host") / "units"
     template = Template((folder / f"{role}.service").read_text())
     # Writing a file in /etc needs all of it: its backup is put beside it as a whole.
-    paths = ["ProtectSystem=strict", *(["ReadWritePaths=/etc"] if is_root else [])]
+    paths = ["ProtectSystem=strict", *(["ReadWritePaths=/etc"] if writes else [])]
     return template.substitute(
         command=" ".join(command or _own_command()),
         dns_control=dns_control,
@@ -101,6 +118,11 @@ def unit_text(
         hardening=(folder / "hardening.conf").read_text().rstrip(),
         paths="\n".join(paths),
     )
+
+
+def polkit_rules() -> str:
+    """Return the rules by which polkit lets a Client tell systemd-resolved."""
+    return (resources.files("firezone.host") / "units" / _POLKIT_RULES.name).read_text()
 
 
 def enable_service(
@@ -128,10 +150,15 @@ def enable_service(
         NeedsPrivilege: It is not allowed.
         FirezoneError: A program failed.
     """
-    text = unit_text(role, command=command, dns_control=dns_control)
+    has_polkit = _POLKIT_RULES.parent.exists()
+    text = unit_text(role, command=command, dns_control=dns_control, has_polkit=has_polkit)
     actions = [
         Action(path=_SYSUSERS, text=_SYSUSERS_TEXT),
         Action(("systemd-sysusers", str(_SYSUSERS))),
+    ]
+    if role == "client" and dns_control == "systemd-resolved" and has_polkit:
+        actions.append(Action(path=_POLKIT_RULES, text=polkit_rules()))
+    actions += [
         Action(path=folder / unit_name(role), text=text),
         Action(("systemctl", "daemon-reload")),
         Action(("systemctl", "enable", "--now", unit_name(role))),
@@ -153,6 +180,7 @@ def disable_service(role: Role, *, dry_run: bool = False, folder: Path = UNITS) 
     actions = [
         Action(("systemctl", "disable", "--now", unit_name(role))),
         Action(path=folder / unit_name(role)),
+        *([Action(path=_POLKIT_RULES)] if role == "client" else []),
         Action(("systemctl", "daemon-reload")),
     ]
     return _carry_out(actions, dry_run=dry_run)

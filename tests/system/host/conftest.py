@@ -1,6 +1,7 @@
 """Hosts to set up: namespaces of the kernel that end with the process that holds them.
 
-Each has a network of its own, and /run and /etc/resolv.conf of its own; nothing outside is touched.
+Each has a network of its own, and /run, /etc and /etc/resolv.conf of its own; nothing outside is
+touched.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ RESOLV_CONF = b"# Made by a person\nnameserver 10.0.0.53\nsearch lan.example\nop
 _HOLD = """
 set -e
 mount -t tmpfs tmpfs /run
-mkdir -p /run/files
+mkdir -p /run/files /run/etc /run/work
+mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc,workdir=/run/work /etc
 cat > /run/files/resolv.conf
 mount --bind /run/files/resolv.conf /etc/resolv.conf
 # Link-local addresses need not be asked for first: nobody else is there.
@@ -57,7 +59,10 @@ for line in sys.stdin:
         os.write(tun, bytes.fromhex(asked["send"]))
     found = []
     while select.select([tun], [], [], asked["wait"])[0]:
-        found.append(os.read(tun, 2048).hex())
+        packet = os.read(tun, 2048)
+        if packet[24] == 255 if packet[0] >> 4 == 6 else packet[16] >> 4 == 14:
+            continue  # the kernel's own multicast
+        found.append(packet.hex())
         if len(found) == asked["most"]:
             break
     print(json.dumps(found), flush=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from firezone.errors import ConfigError, FirezoneError
+from firezone.errors import ConfigError, FirezoneError, NeedsPrivilege
 from firezone.host import programs
 from firezone.host.journal import ResolvedSet
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["ResolvedControl", "commands", "revert"]
 
 _OTHER_WAY: Final = "set FIREZONE_DNS_CONTROL=etc-resolv-conf, or start systemd-resolved"
+_RIGHT: Final = (
+    "run the Client as root, or let polkit allow it: firezone client enable-service does so"
+)
 _EVERYTHING: Final = "~."
 """All names are below the root; the ~ says that it is no suffix to try."""
 
@@ -74,6 +77,9 @@ class ResolvedControl:
         except ConfigError as error:
             self._journal.forget(ResolvedSet(tun))
             raise ConfigError(str(error), setting="dns_control", hint=_OTHER_WAY) from error
+        except NeedsPrivilege as error:
+            self.revert()
+            raise NeedsPrivilege(str(error), hint=_RIGHT) from error
         except FirezoneError:
             self.revert()
             raise
