@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firezone.errors import ConfigError
+from firezone.host.dns import resolver_source
 from firezone.host.dns.control import Disabled, dns_control
 from firezone.host.dns.resolv_conf import ResolvConfControl, write
 from firezone.host.dns.resolv_conf_text import (
@@ -351,3 +353,31 @@ def test_the_hosts_servers_are_never_ours(
     assert resolvers.read() == ("10.0.0.1", "10.0.0.2")
 
     assert isinstance(dns_control("disabled", journal, log=LOG), Disabled)
+
+
+async def test_another_server_is_told_and_an_edit_noticed(
+    path: Path, control: ResolvConfControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolver_source, "EVERY", 0.001)
+    control.apply(tun="tun0", sentinels=SENTINELS)
+    resolvers = SystemResolvers(
+        "etc-resolv-conf",
+        control,
+        tun="tun0",
+        log=LOG,
+        path=path,
+        backup=path.with_name("resolv.conf.before-firezone"),
+    )
+    told: asyncio.Queue[tuple[str, ...]] = asyncio.Queue()
+    watching = asyncio.create_task(resolvers.watch(told.put_nowait))
+    await asyncio.sleep(0)
+
+    path.write_text("nameserver 9.9.9.9\n")
+
+    assert await told.get() == ("9.9.9.9",)
+    while nameservers(path.read_text()) != SENTINELS:
+        await asyncio.sleep(0.001)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    control.revert()
+    assert path.read_text() == "nameserver 9.9.9.9\n"

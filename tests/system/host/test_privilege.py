@@ -1,0 +1,78 @@
+"""What is not needed is given up, and what is left suffices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from .conftest import Host
+
+pytestmark = pytest.mark.timeout(60)
+
+SHOW = """
+import subprocess
+from firezone.host.privilege import keep_only
+keep_only(sys.argv[1] or None)
+print(subprocess.run(["cat", "/proc/self/status"], capture_output=True, text=True).stdout)
+"""
+REFUSED = """
+import threading
+from firezone.host.privilege import keep_only
+waiting = threading.Event()
+if sys.argv[2] == "thread":
+    threading.Thread(target=waiting.wait, daemon=True).start()
+try:
+    keep_only(sys.argv[1])
+except Exception as error:
+    print(type(error).__name__, error)
+    waiting.set()
+"""
+# What MemoryDenyWriteExecute of the unit does, said to the kernel by ourselves.
+WITHOUT_NEW_CODE = """
+import ctypes
+assert ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) == 0
+from firezone.host.privilege import keep_only
+keep_only(None)
+journal = Journal.open("client")
+host = LinuxHost(journal, log=log)
+host.apply(PLANS["internet"])
+control = dns_control("etc-resolv-conf", journal, log=log)
+control.apply(tun=TUN, sentinels=SENTINELS)
+print(Path("/etc/resolv.conf").read_text())
+host.undo()
+journal.release()
+"""
+
+
+def fields(status: str) -> dict[str, list[str]]:
+    rows = (line.partition(":") for line in status.splitlines() if ":" in line)
+    return {name: rest.split() for name, _, rest in rows}
+
+
+@pytest.mark.parametrize(("user", "number"), [("nobody", "65534"), ("", "0")])
+def test_a_program_that_is_started_has_one_right(host: Host, user: str, number: str) -> None:
+    shown = fields(host.python(SHOW, user))
+
+    sets = {name: shown[name] for name in ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb")}
+    assert sets == {name: ["0000000000001000"] for name in sets}
+    assert shown["Uid"] == [number] * 4
+    assert shown["NoNewPrivs"] == ["1"]
+
+
+def test_a_user_that_is_not_there_is_named(host: Host) -> None:
+    assert "ConfigError there is no user nobody-here" in host.python(REFUSED, "nobody-here", "")
+
+
+def test_other_threads_would_keep_their_rights(host: Host) -> None:
+    assert "while other threads run" in host.python(REFUSED, "nobody", "thread")
+
+
+def test_root_with_one_right_and_no_new_code_sets_a_host_up(host: Host) -> None:
+    host.tun()
+    before = host.state()
+
+    assert "nameserver 100.100.111.1" in host.python(WITHOUT_NEW_CODE)
+
+    assert host.state() == before
