@@ -117,6 +117,15 @@ impl Pair {
         self.world.restart_client(Side::Client.station(), config);
     }
 
+    /// Puts a new process, which knows nothing, in the place of the Gateway, and tells it of the
+    /// Client.
+    pub fn restart_gateway(&mut self, config: GatewayConfig) {
+        self.world.restart_gateway(Side::Gateway.station(), config);
+        let addresses = (CLIENT_IPV4, CLIENT_IPV6);
+        let client = self.world.client_peer(1, 0, CLIENT, addresses, self.ready_after);
+        self.command_gateway(GatewayCommand::AddClient { client });
+    }
+
     /// The present.
     pub fn now(&self) -> Instant {
         self.world.now()

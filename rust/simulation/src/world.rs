@@ -114,6 +114,11 @@ impl World {
         self.stations[client] = Box::new(Client::new(config, Connections::default(), self.now));
     }
 
+    /// Puts a new process in the place of a Gateway; it knows nothing.
+    pub fn restart_gateway(&mut self, gateway: Station, config: GatewayConfig) {
+        self.stations[gateway] = Box::new(Gateway::new(config, Connections::default()));
+    }
+
     /// Puts a name server at an address, or another one in its place.
     pub fn set_server(&mut self, address: SocketAddr, server: NameServer) {
         self.servers.insert(address, server);

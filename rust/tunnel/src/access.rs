@@ -28,32 +28,22 @@ pub(crate) struct Grants {
     epoch: u32,
 }
 
-/// Numbers of resources, for the notes of flow records.
-#[derive(Default)]
-pub(crate) struct Tags {
-    resources: Vec<ResourceId>,
-    numbers: BTreeMap<ResourceId, u32>,
-}
-
 /// Grants that end by themselves, soonest first.
 pub(crate) type Expiries<K> = BTreeSet<(Instant, K, ResourceId)>;
-
-impl Tags {
-    pub(crate) fn number(&mut self, resource: ResourceId) -> u32 {
-        *self.numbers.entry(resource).or_insert_with(|| {
-            self.resources.push(resource);
-            (self.resources.len() - 1) as u32
-        })
-    }
-
-    pub(crate) fn resource(&self, tag: u32) -> Option<ResourceId> {
-        self.resources.get(tag as usize).copied()
-    }
-}
 
 impl Grants {
     pub(crate) fn epoch(&self) -> u32 {
         self.epoch
+    }
+
+    /// Whether there is a grant of a resource.
+    pub(crate) fn holds(&self, id: ResourceId) -> bool {
+        self.by_id.contains_key(&id)
+    }
+
+    /// The resources.
+    pub(crate) fn resources(&self) -> impl Iterator<Item = ResourceId> {
+        self.by_id.keys().copied()
     }
 
     /// Gives access, or changes it. Returns the former grant's expiry.
@@ -98,26 +88,33 @@ impl Grants {
         grants.into_iter().find(|grant| grant.filters.permits(protocol, port)).map(|g| g.tag)
     }
 
-    /// Whether a network that holds `address` lets the packet pass. `outbound` tells whether the packet
-    /// goes to the resource or comes from it: filters see the resource's port.
-    pub(crate) fn permits_address(
+    /// The tag of a network that holds `address` and lets a packet to `port` there pass.
+    pub(crate) fn permit_address(
         &self,
         address: IpAddr,
-        transport: &Transport,
-        outbound: bool,
-    ) -> bool {
-        self.by_id.values().any(|grant| match &grant.resource.target {
-            Target::Cidr { address: network } => {
-                network.contains(address) && permits(&grant.filters, transport, outbound)
-            }
+        protocol: Protocol,
+        port: u16,
+    ) -> Option<u32> {
+        let mut networks = self.networks(address);
+        networks.find(|grant| grant.filters.permits(protocol, port)).map(|grant| grant.tag)
+    }
+
+    /// Whether a network that holds `address` lets packets pass that belong to no flow: neither TCP nor
+    /// UDP nor an echo (dataplane §4.7).
+    pub(crate) fn permits_other(&self, address: IpAddr, transport: &Transport) -> bool {
+        transport.flow().is_none()
+            && self.networks(address).any(|grant| grant.filters.permits_transport(transport))
+    }
+
+    /// Whether a network holds `address`.
+    pub(crate) fn covers(&self, address: IpAddr) -> bool {
+        self.networks(address).next().is_some()
+    }
+
+    fn networks(&self, address: IpAddr) -> impl Iterator<Item = &Grant> {
+        self.by_id.values().filter(move |grant| match &grant.resource.target {
+            Target::Cidr { address: network } => network.contains(address),
             Target::Dns { .. } => false,
         })
-    }
-}
-
-fn permits(filters: &FilterSet, transport: &Transport, outbound: bool) -> bool {
-    match (transport.flow(), outbound) {
-        (Some((protocol, source, _)), false) => filters.permits(protocol, source),
-        (Some(_) | None, _) => filters.permits_transport(transport),
     }
 }

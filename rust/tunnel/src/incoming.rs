@@ -1,8 +1,10 @@
 //! Packets that a session opened, one after the other: control packets alone, the others joined to
 //! trains.
 
+use std::ops::Range;
+
 use connection::PacketRange;
-use packet::Train;
+use packet::{Malformed, Train};
 
 use crate::p2p;
 
@@ -15,8 +17,8 @@ pub(crate) enum Incoming<'a> {
     Control(&'a [u8]),
     /// Consecutive packets of one flow.
     Train(Train<'a>),
-    /// Something that is no packet.
-    Malformed,
+    /// Where something lies that no train can be made of, and why.
+    Malformed(Range<usize>, Malformed),
 }
 
 /// Takes the next packet or run of packets off `rest`. `ecn` is what the datagrams were marked with.
@@ -39,7 +41,7 @@ pub(crate) fn next<'a, 'p: 'a>(
             }
             (Incoming::Train(train), taken)
         }
-        Err(_) => (Incoming::Malformed, 1),
+        Err(why) => (Incoming::Malformed(range, why), 1),
     };
     *rest = &packets[taken..];
     Some(incoming)

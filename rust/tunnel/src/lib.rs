@@ -30,6 +30,7 @@ pub mod messages;
 pub mod p2p;
 mod peering;
 mod refuse;
+mod tags;
 
 pub use client::{Client, ClientConfig};
 pub use connection::{Connections, Datagrams};

@@ -11,7 +11,9 @@ use crate::control::ClientId;
 use super::Translations;
 use super::deal::dealt;
 use super::table::{Binding, Proxy};
-use super::types::{Fresh, Translation, TranslationState, TranslationView};
+use super::types::{
+    Fresh, NameView, RecordsView, Translation, TranslationState, TranslationView, UserView,
+};
 
 impl Translations {
     /// The translation of a proxy address, for a new flow; O(1), without allocation unless the
@@ -85,6 +87,31 @@ impl Translations {
     ) -> impl Iterator<Item = (usize, TranslationView<'_>)> {
         let proxies = self.table.proxies.iter().skip_while(move |(index, _)| *index < cursor);
         proxies.filter_map(move |(index, proxy)| Some((index + 1, self.view(index, proxy, now)?)))
+    }
+
+    /// All about a name that some Client announced (R40).
+    pub fn view_of_name(&self, name: &Name, now: Instant) -> Option<NameView<'_>> {
+        let id = self.names.find(name)?;
+        let slot = self.names.get(id)?;
+        let records = Family::ALL.map(|family| {
+            let records = &slot.records[family.index()];
+            RecordsView {
+                addresses: records.all().to_vec(),
+                age: records.age(now),
+                state: records.state(self.config.last_good, now),
+                looking_up: records.pending.is_some(),
+            }
+        });
+        let users = slot.users.iter().filter_map(|&binding| {
+            let own = self.table.bindings.get(binding)?;
+            let proxies = own.owned.iter().filter_map(|&at| {
+                let view = self.view(at, self.table.proxies.get(at)?, now)?;
+                Some((view.proxy, view.real, view.state))
+            });
+            let client = self.table.clients.get(own.client)?.id;
+            Some(UserView { client, resources: &own.resources, proxies: proxies.collect() })
+        });
+        Some(NameView { id, name: &slot.name, records, users: users.collect() })
     }
 
     fn view(&self, index: usize, proxy: &Proxy, now: Instant) -> Option<TranslationView<'_>> {

@@ -31,8 +31,8 @@ use table::Table;
 
 pub use deal::deal;
 pub use types::{
-    Access, Config, Counters, Denied, Event, Fresh, LookupError, LookupId, Translation,
-    TranslationState, TranslationView,
+    Access, Config, Counters, Denied, Event, Fresh, LookupError, LookupId, NameView, RecordsView,
+    Translation, TranslationState, TranslationView, UserView,
 };
 
 /// What a timer is for.

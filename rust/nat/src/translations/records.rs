@@ -98,6 +98,11 @@ impl Records {
         &self.addresses
     }
 
+    /// Since the last good answer came.
+    pub(super) fn age(&self, now: Instant) -> Option<Duration> {
+        (!self.addresses.is_empty()).then(|| now - self.good_at)
+    }
+
     pub(super) fn contains(&self, address: IpAddr) -> bool {
         self.addresses.binary_search(&address).is_ok()
     }

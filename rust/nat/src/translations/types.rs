@@ -157,6 +157,43 @@ pub struct TranslationView<'a> {
     pub state: TranslationState,
 }
 
+/// All about one name, for whoever looks in from outside (R40).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NameView<'a> {
+    /// Its handle.
+    pub id: NameId,
+    /// The name.
+    pub name: &'a Name,
+    /// What is known of it, by family.
+    pub records: [RecordsView; 2],
+    /// The Clients that announced it.
+    pub users: Vec<UserView<'a>>,
+}
+
+/// What is known of a name's addresses of one family (R40).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RecordsView {
+    /// The last good answer, however old.
+    pub addresses: Vec<IpAddr>,
+    /// Since that came; `None` if none ever did.
+    pub age: Option<Duration>,
+    /// What it is worth.
+    pub state: TranslationState,
+    /// A look-up is under way.
+    pub looking_up: bool,
+}
+
+/// One Client's use of a name (R40).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UserView<'a> {
+    /// The Client.
+    pub client: ClientId,
+    /// The resources that announced it.
+    pub resources: &'a [ResourceId],
+    /// Its proxy addresses, what each was dealt last, and what that is worth.
+    pub proxies: Vec<(IpAddr, Option<IpAddr>, TranslationState)>,
+}
+
 /// What a new flow is to do (R27).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fresh {

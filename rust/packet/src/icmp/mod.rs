@@ -35,6 +35,14 @@ pub enum Unreachable {
     },
 }
 
+/// Whether a packet that parsed as an ICMP error says *prohibited*: 3/13, v6 1/1 (R29).
+pub fn is_prohibited(error: &[u8]) -> bool {
+    let Ok(summary) = crate::parse(error) else { return false };
+    let kind = error.get(usize::from(summary.transport_offset)..).and_then(|icmp| icmp.get(..2));
+    summary.transport == crate::Transport::IcmpError
+        && kind == Some(if summary.source.is_ipv4() { &[3, 13] } else { &[1, 1] })
+}
+
 /// Writes the ICMP error that answers `original` into `into` and returns its length.
 ///
 /// It comes from the original's destination with TTL or hop limit 20 and quotes the IP header and 8

@@ -3,7 +3,7 @@
 use packet::TcpFlags;
 use simulation::{PairConfig, Side};
 use tunnel::filter::{Filter, PortRange};
-use tunnel::messages::{ClientCommand, GatewayCommand, GatewayEvent, InspectGateway};
+use tunnel::messages::{ClientCommand, ClientEvent, GatewayCommand, GatewayEvent, InspectGateway};
 
 use crate::rig::{
     CLIENT, NAME, RESOURCE, Rig, addresses, cidr_resource, dns_resource, icmp, tcp, udp,
@@ -127,10 +127,13 @@ fn access_ends_at_its_expiry_and_not_before() {
     let expired = |event: &GatewayEvent| matches!(event, GatewayEvent::AccessExpired { .. });
     let at = rig.gateway_events.iter().find(|(_, event)| expired(event)).map(|(at, _)| *at);
     assert_eq!(at, Some(crate::rig::at(5000)));
+    // The Gateway's word ended the entry (R42): the next packet asks for an authorisation.
     rig.pair.grant(&resource, None);
-    rig.query(NAME, domain::base::iana::Rtype::A);
-    rig.advance(6000);
     rig.send_udp(5000, (proxy, 80), b"d");
+    rig.advance(6000);
+    let wanted = ClientEvent::AuthorizationNeeded { resource: RESOURCE };
+    assert!(rig.client_events.iter().any(|(_, event)| *event == wanted));
+    rig.pair.answer_authorization(RESOURCE);
     rig.advance(7000);
     assert_eq!(rig.delivered(Side::Gateway).len(), 1, "granted again");
 }

@@ -41,6 +41,25 @@ fn r36_fragments_are_dropped_and_only_the_first_is_answered() {
 }
 
 #[test]
+fn r36_fragments_inside_the_tunnel_are_dropped_and_the_first_is_answered() {
+    let mut rig = Rig::new();
+    let proxy = rig.proxies(NAME).ipv4[0];
+    rig.advance(100);
+    rig.delivered(Side::Client);
+    for offset in [0, 1208] {
+        let mut packet = udp((CLIENT, 5000), (proxy, 80), &[0; 100]);
+        fragment(&mut packet, offset, true);
+        forge(&mut rig, &packet);
+    }
+
+    let errors = rig.delivered(Side::Client);
+    assert_eq!(errors.len(), 1);
+    assert_eq!(icmp(&errors[0]), (4, 3, 0));
+    assert!(rig.delivered(Side::Gateway).is_empty());
+    assert_eq!(rig.gateway_counters()["refused"]["fragment"], 2);
+}
+
+#[test]
 fn r36_a_packet_over_the_mtu_is_answered_if_it_must_not_be_cut() {
     let mut rig = Rig::new();
     let mut packet = udp((CLIENT, 5000), ([100, 96, 0, 1], 80), &[0; 1000]);

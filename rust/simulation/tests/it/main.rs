@@ -9,9 +9,12 @@ mod bad_input;
 mod client_flows;
 #[path = "../direct/mod.rs"]
 mod direct;
+mod direct_flows;
 mod dns_service;
 mod endpoints;
 mod errors;
+mod explain;
+mod forgotten;
 mod gateway_dns;
 mod holding;
 mod liveness;

@@ -3,13 +3,13 @@
 use connection::{Datagrams, PacketRange, PeerIndex};
 use nat::control::DomainStatus;
 use nat::flow_table::Direction;
-use packet::{Instant, Summary, Train};
+use packet::{Instant, MAX_PACKET, Summary, Train, Transport, icmp};
 
 use super::Client;
 use crate::endpoint::Io;
 use crate::incoming::{self, Incoming};
 use crate::p2p::{self, EventType};
-use crate::refuse::Refusal;
+use crate::refuse::{self, Refusal};
 
 impl Client {
     /// First station: datagrams are opened in place and told apart by peer.
@@ -42,7 +42,10 @@ impl Client {
             match incoming {
                 Incoming::Control(packet) => self.receive_control(peer, packet, now, io),
                 Incoming::Train(train) => self.deliver(peer, &train, now, io),
-                Incoming::Malformed => self.refuser.silently(Refusal::Malformed, 1),
+                Incoming::Malformed(range, why) => {
+                    let packet = datagrams.bytes.get(range).unwrap_or_default();
+                    self.refuser.silently(refuse::malformed(why, packet), 1);
+                }
             }
         }
     }
@@ -56,6 +59,9 @@ impl Client {
         if self.is_own_echo(peer, train) {
             return;
         }
+        if matches!(summary.transport, Transport::IcmpError) {
+            self.receive_error(peer, train, now);
+        }
         let flow = self.returning_flow(peer, &summary, now);
         let allowed = self.is_own(summary.destination)
             && (flow.is_some() || self.may_speak(peer, &summary, now));
@@ -67,6 +73,33 @@ impl Client {
             io.host.accept(train);
         } else {
             self.refuser.silently(Refusal::NotAllowed, train.segments() as u64);
+        }
+    }
+
+    /// A Gateway that answers *prohibited* for an entry that works has lost its memory, or takes access
+    /// away: it is told of the entry again, and says which (R42). The error goes on to the host.
+    fn receive_error(&mut self, peer: PeerIndex, train: &Train<'_>, now: Instant) {
+        let mut error = [0; MAX_PACKET];
+        let len = train.write_segment(0, &mut error);
+        let error = &error[..len];
+        if !icmp::is_prohibited(error) {
+            return;
+        }
+        let Ok(quoted) = icmp::embedded(error) else { return };
+        let Some((slot, gateway)) = self.routes.gateway_of_peer(peer) else { return };
+        let gateway = gateway.id();
+        let proxy = train.summary().source;
+        if !self.is_own(quoted.source) || quoted.destination != proxy {
+            return;
+        }
+        let Some(name) = self.stub.pool().name_of(proxy) else { return };
+        let resources = self.routes.of_name(&mut self.stub, name).to_vec();
+        for resource in resources {
+            if self.serves(slot, resource)
+                && let Some(resource) = self.routes.get(resource).map(|entry| entry.resource.id)
+            {
+                self.nat.handle_prohibited(gateway, resource, name, now);
+            }
         }
     }
 

@@ -16,7 +16,7 @@ impl Client {
     pub(super) fn inspect(&mut self, id: u64, what: InspectClient, cursor: u64, now: Instant) {
         let (rows, cursor) = match what {
             InspectClient::Flows => self.flow_rows(cursor, now),
-            InspectClient::Explain(_) => (Vec::new(), None),
+            InspectClient::Explain(what) => (self.explain(&what, now), None),
             InspectClient::Peers => (self.peer_rows(now), None),
             InspectClient::Counters => (vec![self.counters_row()], None),
             InspectClient::Resources => self.resource_rows(cursor, now),

@@ -9,6 +9,7 @@
 mod announce;
 mod command;
 mod dns;
+mod explain;
 mod flows;
 mod inbound;
 mod inspect;

@@ -46,6 +46,18 @@ pub(super) struct ResourceEntry {
     request: Option<Request>,
 }
 
+impl ResourceEntry {
+    /// Whether the filters let a packet pass.
+    pub(super) fn permits(&self, transport: &Transport) -> bool {
+        self.filters.permits_transport(transport)
+    }
+
+    /// Whether an authorisation was asked for.
+    pub(super) fn is_requested(&self) -> bool {
+        self.request.is_some()
+    }
+}
+
 /// An authorisation that was asked for.
 struct Request {
     repeat_at: Instant,
@@ -309,6 +321,13 @@ impl Routes {
             }
         }
         Err(refusal)
+    }
+
+    /// The resources of networks that hold `address`, longest network first.
+    pub(super) fn of_address(&self, address: IpAddr) -> Vec<ResourceSlot> {
+        let lengths = if address.is_ipv4() { &self.lengths.0 } else { &self.lengths.1 };
+        let networks = lengths.iter().filter_map(|&length| Prefix::new(address, length).ok());
+        networks.filter_map(|network| self.networks.get(&network)).flatten().copied().collect()
     }
 
     /// Whether a Gateway serves a network that holds `address`.

@@ -103,6 +103,11 @@ impl Waiting {
         self.set_stage(key, Stage::Authorization);
     }
 
+    /// The queue of a key.
+    pub(super) fn queue_of(&self, key: &WaitKey) -> Option<QueueId> {
+        self.waiters.get(key).map(|waiter| waiter.queue)
+    }
+
     fn key_of_queue(&self, queue: QueueId) -> Option<WaitKey> {
         self.waiters.iter().find(|(_, waiter)| waiter.queue == queue).map(|(key, _)| *key)
     }

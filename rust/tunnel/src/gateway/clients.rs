@@ -14,8 +14,9 @@ use packet::Instant;
 use slab::Slab;
 
 use super::repeats::ControlWay;
-use crate::access::{Expiries, Grants, Tags};
+use crate::access::{Expiries, Grants};
 use crate::messages::{ClientPeer, Endpoint};
+use crate::tags::Tags;
 
 /// Place of a Client; also its number in the flow table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,6 +70,10 @@ impl Clients {
         self.entries.iter().skip_while(move |(at, _)| *at < place)
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ClientSlot, &ClientEntry)> {
+        self.entries.iter().map(|(slot, entry)| (ClientSlot(slot as u32), entry))
+    }
+
     pub(super) fn slot(&self, id: ClientId) -> Option<ClientSlot> {
         self.by_id.get(&id).copied()
     }
@@ -109,6 +114,9 @@ impl Clients {
         let entry = self.entries.try_remove(slot.0 as usize)?;
         self.forget(slot, [entry.ipv4.into(), entry.ipv6.into()], entry.peer);
         self.expiries.retain(|(_, owner, _)| *owner != slot);
+        for resource in entry.grants.resources() {
+            self.tags.release(resource);
+        }
         Some((slot, entry))
     }
 

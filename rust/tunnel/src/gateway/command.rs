@@ -89,8 +89,10 @@ impl Gateway {
         now: Instant,
     ) {
         let Some(slot) = self.clients.slot(client) else { return };
-        let tag = self.clients.tags.number(resource.id);
         let id = resource.id;
+        let known = self.clients.get(slot).is_some_and(|entry| entry.grants.holds(id));
+        let tag = self.clients.tags.of(id).filter(|_| known);
+        let tag = tag.unwrap_or_else(|| self.clients.tags.hold(id));
         // A time that cannot be told apart from "never" is never.
         let expires = expires_in
             .map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX))
@@ -110,7 +112,9 @@ impl Gateway {
     fn revoke(&mut self, client: ClientId, resource: ResourceId) {
         let Some(slot) = self.clients.slot(client) else { return };
         let Some(entry) = self.clients.get_mut(slot) else { return };
-        if let Some(Some(at)) = entry.grants.remove(resource) {
+        let Some(expires) = entry.grants.remove(resource) else { return };
+        self.clients.tags.release(resource);
+        if let Some(at) = expires {
             self.clients.expiries.remove(&(at, slot, resource));
         }
     }

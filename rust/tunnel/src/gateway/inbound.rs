@@ -5,21 +5,21 @@ use std::net::IpAddr;
 use connection::{Datagrams, PacketRange, PeerIndex};
 use nat::flow_table::{Binding, CloseReason, FlowHit, NatError, Outbound};
 use nat::translations::Fresh;
-use packet::{Instant, Summary, TcpFlags, Train, Transport};
+use packet::{Instant, Protocol, Summary, TcpFlags, Train, Transport};
 
 use super::Gateway;
-use super::clients::ClientSlot;
+use super::clients::{ClientEntry, ClientSlot};
 use super::dns;
 use super::waiting::WaitKey;
 use crate::endpoint::Io;
 use crate::incoming::{self, Incoming};
-use crate::refuse::{Refusal, is_multicast};
+use crate::refuse::{self, Refusal, is_multicast};
 
 /// Where an admitted train goes.
 enum Destination {
-    /// Through the NAT.
-    Proxy,
-    /// As it is, to a network.
+    /// Through the NAT: to a proxy address, or to an address of a network, which stays as it is (R28).
+    Flow,
+    /// As it is, to a network: what belongs to no flow.
     Direct,
     /// The Gateway itself.
     Own,
@@ -65,7 +65,10 @@ impl Gateway {
             match incoming {
                 Incoming::Control(packet) => self.receive_control(client, packet, now),
                 Incoming::Train(train) => self.receive_train(client, train, now, io),
-                Incoming::Malformed => self.refuser.silently(Refusal::Malformed, 1),
+                Incoming::Malformed(range, why) => {
+                    let packet = datagrams.bytes.get(range).unwrap_or_default();
+                    self.refuse_packet(client, packet, refuse::malformed(why, packet), now, io);
+                }
             }
         }
     }
@@ -81,7 +84,7 @@ impl Gateway {
         let forwarded = match self.admit(client, train.summary()) {
             Ok(Destination::Direct) => Ok(Translated::Ready),
             Ok(Destination::Own) => return self.serve(client, &train, now, io),
-            Ok(Destination::Proxy) => self.translate(client, &mut train, now),
+            Ok(Destination::Flow) => self.translate(client, &mut train, now),
             Err(refusal) => Err(refusal),
         };
         match forwarded {
@@ -108,14 +111,18 @@ impl Gateway {
             return Err(Refusal::Prohibited);
         }
         if self.is_proxy(destination) {
-            return Ok(Destination::Proxy);
+            return Ok(Destination::Flow);
         }
         if self.is_own(destination) && is_service(transport) {
             return Ok(Destination::Own);
         }
-        let permitted = !self.is_tunnel(destination)
-            && !self.is_own(destination)
-            && entry.grants.permits_address(destination, transport, true);
+        if self.is_tunnel(destination) || self.is_own(destination) {
+            return Err(Refusal::Prohibited);
+        }
+        if transport.flow().is_some() {
+            return Ok(Destination::Flow);
+        }
+        let permitted = entry.grants.permits_other(destination, transport);
         if permitted { Ok(Destination::Direct) } else { Err(Refusal::Prohibited) }
     }
 
@@ -159,7 +166,8 @@ impl Gateway {
             };
             self.flows.set_epoch(hit.flow, epoch, tag);
         }
-        if hit.answered || self.translations.answer_contains(id, proxy, hit.real) {
+        let is_direct = !self.is_proxy(proxy);
+        if hit.answered || is_direct || self.translations.answer_contains(id, proxy, hit.real) {
             return Ok(hit);
         }
         let real = self.translations.find(id, proxy, now).and_then(|found| found.real);
@@ -170,7 +178,7 @@ impl Gateway {
         }
     }
 
-    /// The tag of a resource that lets the packet pass to a proxy address.
+    /// The tag of a resource that lets the packet pass to a proxy address, or to one of a network.
     pub(super) fn permit(
         &self,
         client: ClientSlot,
@@ -179,8 +187,22 @@ impl Gateway {
     ) -> Result<u32, Refusal> {
         let entry = self.clients.get(client).ok_or(Refusal::NoPeer)?;
         let (protocol, _, port) = transport.flow().ok_or(Refusal::UnsupportedProtocol)?;
-        let resources = self.translations.resources(entry.id, proxy);
-        entry.grants.permit(resources, protocol, port).ok_or(Refusal::Prohibited)
+        self.permit_flow(entry, proxy, protocol, port).ok_or(Refusal::Prohibited)
+    }
+
+    /// The same for a flow: to `address`, which a Client knows.
+    pub(super) fn permit_flow(
+        &self,
+        entry: &ClientEntry,
+        address: IpAddr,
+        protocol: Protocol,
+        port: u16,
+    ) -> Option<u32> {
+        if !self.is_proxy(address) {
+            return entry.grants.permit_address(address, protocol, port);
+        }
+        let resources = self.translations.resources(entry.id, address);
+        entry.grants.permit(resources, protocol, port)
     }
 
     /// The real address for a new flow; `None` if the train is held until it is known.
@@ -193,6 +215,9 @@ impl Gateway {
         let summary = *train.summary();
         let proxy = summary.destination;
         self.permit(client, proxy, &summary.transport)?;
+        if !self.is_proxy(proxy) {
+            return Ok(Some(proxy));
+        }
         let id = self.clients.get(client).ok_or(Refusal::NoPeer)?.id;
         if is_mid_stream(&summary) && self.translations.moved_recently(id, proxy, now) {
             return Err(Refusal::FormerConnection);

@@ -13,7 +13,7 @@ const PAGE: usize = 256;
 impl Gateway {
     pub(super) fn inspect(&mut self, id: u64, what: InspectGateway, cursor: u64, now: Instant) {
         let (rows, cursor) = match what {
-            InspectGateway::Explain(_) => (Vec::new(), None),
+            InspectGateway::Explain(what) => (self.explain(&what, now), None),
             InspectGateway::Counters => (vec![self.counters_row()], None),
             InspectGateway::Peers => self.peer_rows(cursor, now),
             InspectGateway::Flows => self.flow_rows(cursor, now),

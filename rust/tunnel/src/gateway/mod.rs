@@ -8,6 +8,7 @@ mod announce;
 mod clients;
 mod command;
 mod dns;
+mod explain;
 mod inbound;
 mod inspect;
 mod outbound;

@@ -29,7 +29,8 @@ impl Gateway {
         }
     }
 
-    /// The NAT: real address → proxy address; a packet without a flow may be of a network.
+    /// The NAT: real address → address that the Client knows. Nobody reaches a Client unasked; what has
+    /// no flows passes if it is of a network (R28).
     fn translate_back(
         &mut self,
         client: ClientSlot,
@@ -47,8 +48,7 @@ impl Gateway {
             Inbound::Expired => Err(Refusal::ExpiredFlow),
             Inbound::Miss => {
                 let entry = self.clients.get(client).ok_or(Refusal::NoPeer)?;
-                let permitted =
-                    entry.grants.permits_address(summary.source, &summary.transport, false);
+                let permitted = entry.grants.permits_other(summary.source, &summary.transport);
                 if permitted { Ok(()) } else { Err(Refusal::NotAllowed) }
             }
         }
@@ -68,8 +68,7 @@ impl Gateway {
             return Ok(());
         }
         let record = self.flows.flow(hit.flow).ok_or(Refusal::ExpiredFlow)?;
-        let resources = self.translations.resources(entry.id, record.proxy);
-        match entry.grants.permit(resources, record.protocol, record.remote_port) {
+        match self.permit_flow(entry, record.proxy, record.protocol, record.remote_port) {
             Some(tag) => {
                 self.flows.set_epoch(hit.flow, epoch, tag);
                 Ok(())
@@ -114,6 +113,13 @@ impl Gateway {
         let peer = client.flow_peer();
         match self.flows.lookup_embedded(peer, &quoted, Direction::Inbound, now) {
             Quoted::Hit(flow) => {
+                // A router on the way to a network speaks for itself where its Client lets it; elsewhere
+                // it is the destination that speaks, as for a name.
+                let entry = self.clients.get(client).ok_or(Refusal::NoPeer)?;
+                let router = packet::parse(error).map_err(|_| Refusal::UnrelatedIcmpError)?.source;
+                let is_direct = !self.is_proxy(flow.proxy);
+                let speaks = is_direct && entry.grants.covers(router);
+                let source = if speaks { router } else { flow.proxy };
                 let known = Embedded {
                     source: quoted.source,
                     destination: flow.proxy,
@@ -121,17 +127,11 @@ impl Gateway {
                     source_port: flow.client_port,
                     destination_port: flow.remote_port,
                 };
-                icmp::rewrite_embedded(error, flow.proxy, quoted.source, &known)
+                icmp::rewrite_embedded(error, source, quoted.source, &known)
                     .map_err(|_| Refusal::UnrelatedIcmpError)
             }
             Quoted::Expired => Err(Refusal::ExpiredFlow),
-            Quoted::Miss => {
-                let entry = self.clients.get(client).ok_or(Refusal::NoPeer)?;
-                let resource = quoted.destination;
-                let transport = Transport::Other { protocol: 0 };
-                let direct = entry.grants.permits_address(resource, &transport, true);
-                if direct { Ok(()) } else { Err(Refusal::UnrelatedIcmpError) }
-            }
+            Quoted::Miss => Err(Refusal::UnrelatedIcmpError),
         }
     }
 

@@ -101,6 +101,14 @@ impl Gateway {
         }
     }
 
+    /// Packets of a Client that wait for a look-up of a name.
+    pub(super) fn held_for(&self, client: ClientSlot, name: NameId) -> u64 {
+        let keys = Family::ALL.map(|family| WaitKey { client, name, family });
+        let queues = keys.iter().filter_map(|key| self.waiting.queues.get(key));
+        let held = queues.filter_map(|(queue, _)| self.buffer.held(*queue));
+        held.map(|held| held.packets as u64).sum()
+    }
+
     /// Forgets what waits for a Client that is gone.
     pub(super) fn forget_waiting(&mut self, client: ClientSlot) {
         for key in self.waiting.keys_of_client(client) {
