@@ -197,6 +197,18 @@ fn renew_keeps_a_silent_session_alive_where_the_profile_says_so() {
 }
 
 #[test]
+fn renew_is_left_to_the_initiator_of_the_last_session() {
+    for profile in [exact(Profile::FIREZONE_ICE), exact(Profile::FIREZONE_ICELESS)] {
+        let mut pair = Pair::established(profile);
+        pair.run(Duration::from_secs(10));
+        pair.ends[1].tunnel.initiate(pair.now);
+        pair.run(Duration::from_secs(169));
+        assert_eq!([pair.ends[0].sent[1], pair.ends[1].sent[1]], [1, 2]);
+        pair.talk();
+    }
+}
+
+#[test]
 fn a_session_seals_until_one_age_and_opens_until_another() {
     for profile in PROFILES {
         let (mut pair, created) = cut(Profile { keep_session: false, ..profile });
@@ -279,6 +291,29 @@ fn the_initiator_makes_a_new_session_once_when_it_receives_late_in_the_life_of_o
         assert_eq!(pair.ends[0].drain(created + late).len(), 1);
         pair.ends[0].receive(&sealed[2], created + late + MS).unwrap();
         assert!(pair.ends[0].drain(created + late + MS).is_empty());
+    }
+}
+
+#[test]
+fn what_is_received_late_makes_no_second_attempt_after_one_that_failed() {
+    for profile in PROFILES {
+        let (attempt, never) = (Duration::from_secs(3), profile.reject_after);
+        let profile = Profile { rekey_attempt_time: attempt, rekey_after: never, ..profile };
+        let (mut pair, created) = cut(Profile { keep_session: false, ..profile });
+        let sealed = pair.ends[1].seal(&[b"one", b"two"], pair.now).unwrap();
+        let late =
+            created + profile.reject_after - profile.keepalive_timeout - profile.rekey_timeout;
+        run_to(&mut pair, late);
+        pair.ends[0].receive(&sealed[0], pair.now).unwrap();
+        pair.run(attempt);
+        let sent = pair.ends[0].sent[1];
+        assert_eq!(pair.ends[0].events.last(), Some(&Event::HandshakeFailed));
+        pair.run(attempt - MS);
+        pair.ends[0].receive(&sealed[1], pair.now).unwrap();
+        pair.run(Duration::ZERO);
+        assert_eq!(pair.ends[0].sent[1], sent);
+        let next = pair.ends[0].tunnel.poll_timeout().map(|(_, reason)| reason);
+        assert_ne!(next, Some(Reason::Retransmit), "none waits for its turn either");
     }
 }
 
