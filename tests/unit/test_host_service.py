@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from firezone.cli import main
 from firezone.errors import ConfigError
 from firezone.host import programs, service
 from firezone.host.service import disable_service, enable_service, unit_name, unit_text
@@ -131,3 +133,24 @@ def test_without_systemd_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
     with pytest.raises(ConfigError, match="systemctl"):
         enable_service("client", command=["/x"], folder=tmp_path)
+
+
+@pytest.mark.parametrize("role", ["client", "gateway"])
+def test_the_command_line_tells_what_it_would_do(
+    role: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([role, "enable-service", "--dry-run", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema"] == "firezone.service/1"
+    assert document["actions"][-1]["command"][:2] == ["systemctl", "enable"]
+    assert main([role, "enable-service", "--dry-run"]) == 0
+    assert f"    ExecStart={service._own_command()[0]}" in capsys.readouterr().out
+
+    assert main([role, "disable-service", "--dry-run"]) == 0
+    assert f"systemctl disable --now firezone-{role}.service" in capsys.readouterr().out
+
+
+def test_the_way_of_dns_says_who_the_client_runs_as(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["client", "enable-service", "--dry-run", "--dns-control=etc-resolv-conf"]) == 0
+
+    assert "    User=root\n" in capsys.readouterr().out

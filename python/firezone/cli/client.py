@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from .roles import call, json_option, run_role, show_status, socket_option
+from .service import add_service_commands
 
 __all__ = ["client"]
 
@@ -53,3 +54,6 @@ def reload(*, path: Path | None) -> None:
 def status(*, path: Path | None, as_json: bool) -> None:
     """Show the running Client: its key, resources, Gateways."""
     show_status("client", path, as_json=as_json)
+
+
+add_service_commands(client, "client")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from .roles import call, json_option, run_role, show_status, socket_option
+from .service import add_service_commands
 
 __all__ = ["gateway"]
 
@@ -48,3 +49,6 @@ def reload(*, path: Path | None) -> None:
 def status(*, path: Path | None, as_json: bool) -> None:
     """Show the running Gateway: its key and its Clients."""
     show_status("gateway", path, as_json=as_json)
+
+
+add_service_commands(gateway, "gateway")
