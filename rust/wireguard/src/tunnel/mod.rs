@@ -121,20 +121,15 @@ impl Tunnel {
         connection: u32,
         mut entropy: Entropy,
     ) -> Result<Self, TunnelError> {
-        if peer == node.public_key() {
-            return Err(TunnelError::OwnKey);
-        }
         if connection >= 1 << 24 {
             return Err(TunnelError::Connection);
         }
-        let own = node.identity();
-        let static_shared = own.private.agree(peer.as_bytes()).ok_or(TunnelError::LowOrderKey)?;
-        let preshared = secret(psk);
+        let parties = introduce(node, peer, psk)?;
         let jitter = draw_jitter(&mut entropy, &profile);
         let mut timers = Timers::default();
         timers.set(Reason::Persistent, profile.persistent_keepalive.map(|_| Instant::ZERO));
         Ok(Self {
-            parties: Parties { own, peer, static_shared, preshared },
+            parties,
             profile,
             entropy,
             clock: node.clock(),
@@ -250,6 +245,20 @@ impl fmt::Debug for Tunnel {
             .field("connection", &self.connection)
             .finish_non_exhaustive()
     }
+}
+
+/// What both ends know of each other before any message.
+fn introduce(
+    node: &Node,
+    peer: PublicKey,
+    psk: Option<PresharedKey>,
+) -> Result<Parties, TunnelError> {
+    if peer == node.public_key() {
+        return Err(TunnelError::OwnKey);
+    }
+    let own = node.identity();
+    let static_shared = own.private.agree(peer.as_bytes()).ok_or(TunnelError::LowOrderKey)?;
+    Ok(Parties { own, peer, static_shared, preshared: secret(psk) })
 }
 
 /// No preshared key is one of 32 zeros (paper §5.4).

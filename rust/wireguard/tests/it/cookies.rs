@@ -29,8 +29,7 @@ fn address(random: &mut Random) -> SocketAddr {
 fn load(end: &mut End, now: Instant) {
     let message = spoofed(&mut Random(1));
     let mut check = || end.node.check(SOURCE, &message, now, &mut [0; 64]);
-    let passed = (0..=100).filter(|_| check() == Checked::Pass).count();
-    assert!(passed <= 100, "100 a second");
+    assert!((0..=100).any(|_| check() != Checked::Pass), "100 a second");
 }
 
 /// The cookie reply that node 2 gives `message` of `from`.
@@ -82,17 +81,37 @@ fn a_wrong_mac1_costs_no_share_of_the_load() {
     assert_eq!(end.node.check(SOURCE, &message, START, &mut [0; 64]), Checked::Pass);
 }
 
+/// Passes what `newcomer` has to say to `gateway`, and the answers back.
+fn converse(newcomer: &mut End, gateway: &mut End, now: Instant) {
+    let from = SocketAddr::new(Ipv4Addr::new(198, 51, 100, 7).into(), 7);
+    newcomer.tunnel.handle_timeout(now);
+    for message in newcomer.drain(now) {
+        let mut reply = [0; 64];
+        match gateway.node.check(from, &message, now, &mut reply) {
+            Checked::Pass if message[0] == 1 => {
+                let read = gateway.node.read_initiation(&message).unwrap();
+                gateway.tunnel.handle_initiation(read, now).unwrap();
+                let response = gateway.drain(now).remove(0);
+                newcomer.receive(&response, now).unwrap();
+            }
+            Checked::CookieReply(len) => {
+                newcomer.tunnel.handle_cookie_reply(&reply[..len], now).unwrap();
+            }
+            Checked::Pass | Checked::Drop(_) => {}
+        }
+    }
+}
+
 /// 50,000 initiations a second from addresses that are not the sender's, for three seconds.
 #[test]
 fn a_flood_leaves_sessions_alone_and_a_new_peer_connects_by_mac2() {
     let profile = exact(Profile::FIREZONE_ICELESS);
-    let mut flooded = Pair::established(profile);
-    let mut random = Random(5);
+    let mut pair = Pair::established(profile);
+    let (start, mut random) = (pair.now, Random(5));
     let mut newcomer = End::new(3, 2, None, profile);
+    // The same node, with a tunnel to the newcomer.
     let mut gateway = End::new(2, 3, None, profile);
-    std::mem::swap(&mut gateway.node, &mut flooded.ends[1].node);
-    let (start, from) = (flooded.now, SocketAddr::new(Ipv4Addr::new(198, 51, 100, 7).into(), 7));
-    let (mut worked, mut replied, mut delivered) = (0, 0, 0);
+    let (mut worked, mut delivered) = (0, 0);
     for i in 0..150_000u64 {
         let now = start + Duration::from_micros(i * 20);
         let message = spoofed(&mut random);
@@ -101,43 +120,25 @@ fn a_flood_leaves_sessions_alone_and_a_new_peer_connects_by_mac2() {
                 worked += 1;
                 assert!(gateway.node.read_initiation(&message).is_err());
             }
-            Checked::CookieReply(_) => replied += 1,
+            Checked::CookieReply(len) => assert!(len <= message.len()),
             Checked::Drop(reason) => panic!("{reason:?}"),
         }
         if i % 500 == 0 {
-            let sealed = flooded.ends[0].seal(&[b"flowing"], now).unwrap().remove(0);
-            std::mem::swap(&mut gateway.node, &mut flooded.ends[1].node);
-            delivered += u32::from(flooded.ends[1].receive(&sealed, now).is_ok());
-            std::mem::swap(&mut gateway.node, &mut flooded.ends[1].node);
+            let sealed = pair.ends[0].seal(&[b"flowing"], now).unwrap().remove(0);
+            std::mem::swap(&mut gateway.node, &mut pair.ends[1].node);
+            delivered += u32::from(pair.ends[1].receive(&sealed, now).is_ok());
+            std::mem::swap(&mut gateway.node, &mut pair.ends[1].node);
         }
         if i == 25_000 {
             newcomer.tunnel.initiate(now);
         }
-        newcomer.tunnel.handle_timeout(now);
-        for initiation in newcomer.drain(now) {
-            let mut reply = [0; 64];
-            match gateway.node.check(from, &initiation, now, &mut reply) {
-                Checked::Pass if initiation[0] == 1 => {
-                    let read = gateway.node.read_initiation(&initiation).unwrap();
-                    gateway.tunnel.handle_initiation(read, now).unwrap();
-                    let response = gateway.drain(now).remove(0);
-                    newcomer.receive(&response, now).unwrap();
-                }
-                Checked::CookieReply(len) => {
-                    newcomer.tunnel.handle_cookie_reply(&reply[..len], now).unwrap();
-                }
-                Checked::Pass | Checked::Drop(_) => {}
-            }
-        }
-        if i == 25_000 {
-            assert!(!newcomer.is_ready(now), "the bucket is empty: a cookie came");
-        }
+        converse(&mut newcomer, &mut gateway, now);
+        assert!(i != 25_000 || !newcomer.is_ready(now), "the bucket is empty: a cookie came");
     }
     assert_eq!(delivered, 300, "the session loses nothing");
     assert!(newcomer.is_ready(start + Duration::from_secs(3)));
     assert_eq!(newcomer.sent[1], 2, "it connects with its second initiation");
     assert!(worked <= 100 + 300, "{worked} X25519 operations for 150,000 messages");
-    assert_eq!(worked + replied, 150_000);
 }
 
 #[test]
