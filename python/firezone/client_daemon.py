@@ -69,7 +69,7 @@ class _ClientDaemon:
 
     async def run(self, stack: contextlib.AsyncExitStack) -> None:
         """Set everything up in the order in which it is undone backwards."""
-        journal = Journal.open("client")
+        journal = Journal.open("client", folder=self._settings.run_dir)
         stack.callback(journal.release)
         self._host = LinuxHost(journal, log=self._log)
         dns: DnsControl = dns_control(self._settings.dns_control, journal, log=self._log)
@@ -88,6 +88,8 @@ class _ClientDaemon:
         running = asyncio.get_running_loop().create_task(self._client.run())
         stack.push_async_callback(_ended, running)
         for command in (proxies.command(), self._dns_servers(), *self._source.commands()):
+            self._endpoint.send(command)
+        for command in await self._source.first_authorizations():
             self._endpoint.send(command)
         async with asyncio.timeout(PATIENCE):
             sentinels = [ip_address(text) for text in await self._sentinels]
@@ -190,6 +192,7 @@ class _ClientDaemon:
             "port": self._endpoint.port,
             "dns_control": self._settings.dns_control,
             "dns_servers": list(self._servers),
+            "sentinels": self._sentinels.result(),
             "gateways": [gateway.name for gateway in tables.gateway],
             "resources": [_described(table) for table in tables.resource],
             "peers": peers,

@@ -15,6 +15,7 @@ from .host.journal import Journal
 from .host.linux import LinuxHost
 from .host.netlink import Netlink
 from .host.plan import FWMARK, GatewayNetwork
+from .places import PlacesFile
 from .resolver import Resolver, Server, read_hosts, read_nameservers
 from .standalone.gateway import FileGatewaySource
 from .standalone.identity import tunnel_addresses
@@ -61,9 +62,11 @@ class _GatewayDaemon:
 
     async def run(self, stack: contextlib.AsyncExitStack) -> None:
         """Set everything up in the order in which it is undone backwards."""
-        journal = Journal.open("gateway")
+        journal = Journal.open("gateway", folder=self._settings.run_dir)
         stack.callback(journal.release)
-        self._host = LinuxHost(journal, log=self._log)
+        places = PlacesFile(self._settings.state_dir / "gateway" / "places.json", self._log)
+        places.keep({client.id for client in self._source.tables.client})
+        self._host = LinuxHost(journal, log=self._log, takes_over=True)
         stack.enter_context(undone(self._host.undo, self._logs))
         self._endpoint = Endpoint(self._config(), self._key)
         stack.push_async_callback(self._endpoint.stop)
@@ -75,11 +78,11 @@ class _GatewayDaemon:
             Resolver(self._servers, read_hosts(self._settings.hosts), log=self._log),
             self._log,
             flow_logs=self._settings.flow_logs,
-            listeners={"tun_failed": self._tun_failed},
+            listeners={"tun_failed": self._tun_failed, "peer": places.record},
         )
         running = asyncio.get_running_loop().create_task(self._gateway.run())
         stack.push_async_callback(_ended, running)
-        for command in (self._dns_servers(), *self._source.commands()):
+        for command in (self._dns_servers(), *self._source.commands(places.places)):
             self._endpoint.send(command)
         self._lifecycle.watch(self._host.watch(lambda _change: None))
         await self._lifecycle.run(self._methods(), self._status_line)

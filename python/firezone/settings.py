@@ -84,6 +84,9 @@ class EndpointSettings(BaseSettings):
         None, "Tunnel addresses, IPv4 and IPv6; by default those that follow from the key."
     )
     state_dir: Path = _setting(Path("/var/lib/firezone"), "Folder of what a restart needs.")
+    run_dir: Path = _setting(
+        Path("/run/firezone"), "Folder of the record of what is to be undone on this host."
+    )
     udp_send_buffer_size: int = _setting(
         2 * 2**20, "Datagrams that the kernel holds to be sent.", unit="bytes", ge=2**16
     )

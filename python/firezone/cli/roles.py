@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
 __all__ = ["call", "json_option", "run_role", "show_status", "socket_option"]
 
+_FACTS = (
+    "public_key",
+    "tun",
+    "addresses",
+    "port",
+    "dns_control",
+    "sentinels",
+    "dns_servers",
+)
 _PEERS = (
     "name",
     "address",
@@ -102,7 +111,7 @@ def show_status(role: Role, path: Path | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"schema": f"firezone.{role}.status/1", **status}, indent=2))
         return
-    for name in ("public_key", "tun", "addresses", "port", "dns_control", "dns_servers"):
+    for name in _FACTS:
         if name in status:
             value = status[name]
             text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -43,7 +43,7 @@ _TABLES = (Table.TUNNELLED, Table.ATTACHED, Table.EVERYTHING)
 
 
 class LinuxHost:
-    """A host; what an earlier process of the role left on it is undone first.
+    """A host; what an earlier process of the role left on it is undone first, or taken over.
 
     Args:
         journal: Where steps are written down before they are taken.
@@ -51,6 +51,9 @@ class LinuxHost:
         netlink: Opens a session with the kernel.
         nftables: Carries rule sets out.
         sysctl: Reads and writes values below /proc/sys.
+        takes_over: Whether what was left stays until `apply` brings it to its plan: in between,
+            packets of flows that are under way go on being translated. `undo` still leads back to
+            what was before the first process.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class LinuxHost:
         netlink: type[Netlink] = Netlink,
         nftables: Nftables | None = None,
         sysctl: Sysctl | None = None,
+        takes_over: bool = False,
     ) -> None:
         self._journal = journal
         self._log = log
@@ -75,7 +79,13 @@ class LinuxHost:
         """Held by whoever changes the host: `watch` does so on another thread."""
         self.families: frozenset[Family] = frozenset()
         """Those that the TUN device has an address of, since the last `apply`."""
-        if journal.steps:
+        if journal.steps and takes_over and journal.is_of_this_network:
+            log.warning(
+                "what an earlier process left on this host is taken over",
+                event_name="host.taken-over",
+                steps=len(journal.steps),
+            )
+        elif journal.steps:
             log.warning(
                 "what an earlier process left on this host is undone",
                 event_name="host.recovered",

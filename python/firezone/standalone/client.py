@@ -44,6 +44,19 @@ class FileClientSource:
         """Return the commands that a core without any resource needs."""
         return [_set(resource) for resource in self.tables.resource]
 
+    async def first_authorizations(self) -> list[dict[str, Any]]:
+        """Return the commands that connect a new core to its Gateways before anybody asks.
+
+        After a restart flows may wait at the other end: they go on once there is a session.
+        """
+        commands = []
+        for table in self.tables.resource:
+            answer = await self.authorize(table.id)
+            if not isinstance(answer, str):
+                command = {"type": "authorize", "resource": table.id, "gateway": dict(answer)}
+                commands.append(command)
+        return commands
+
     async def authorize(self, resource: str) -> Mapping[str, object] | str:
         """Choose a Gateway: the first that is wanted and not known to be dead.
 

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .tables import ClientTable, GatewayTables, ResourceTable
 
@@ -29,12 +29,19 @@ class FileGatewaySource:
         self.tables = tables
         self._clock = clock
 
-    def commands(self) -> list[dict[str, Any]]:
-        """Return the commands that a core without any Client needs."""
+    def commands(self, places: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return the commands that a core without any Client needs.
+
+        Args:
+            places: Client id to where it was heard of last; it is spoken to there.
+        """
         return [
             command
             for client in self.tables.client
-            for command in (_add(client), *self._grants(client, self._resources(self.tables)))
+            for command in (
+                _add(client, places.get(client.id)),
+                *self._grants(client, self._resources(self.tables)),
+            )
         ]
 
     def client_name(self, client: str) -> str:
@@ -104,5 +111,5 @@ class FileGatewaySource:
         return {resource.name: resource for resource in tables.resource}
 
 
-def _add(client: ClientTable) -> dict[str, Any]:
-    return {"type": "add_client", "client": client.command(client.endpoint)}
+def _add(client: ClientTable, place: str | None = None) -> dict[str, Any]:
+    return {"type": "add_client", "client": client.command(client.endpoint or place)}

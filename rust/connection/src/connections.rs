@@ -33,9 +33,11 @@ pub enum SealError {
 /// What became of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The peer can seal now: for the first time, or after a time without a word from the other end,
-    /// which may have begun anew. A session that takes another's place in time is no event.
+    /// The peer can seal now: for the first time, after packets had to wait, or after the other end
+    /// was silent or has begun anew. A session that takes another's place in time is no event.
     Ready(PeerIndex),
+    /// The peer goes on from another address.
+    Moved(PeerIndex),
     /// The peer does not answer. A packet for it begins another attempt.
     Failed(PeerIndex),
 }
@@ -72,6 +74,10 @@ pub(crate) struct Peer {
     pub(crate) heard: Option<Instant>,
     /// A packet found no session: whoever holds it waits for [`Event::Ready`].
     pub(crate) starved: bool,
+    /// The upper 24 bits of the index that the peer chose last: within a connection they stay.
+    pub(crate) remote_connection: Option<u32>,
+    /// They changed: the other end has begun anew.
+    pub(crate) began_anew: bool,
     /// It is in the list of those that may have something to send.
     pub(crate) queued: bool,
     pub(crate) key: Option<[u8; 32]>,
@@ -130,6 +136,8 @@ impl Connections {
             timer: None,
             heard: None,
             starved: false,
+            remote_connection: None,
+            began_anew: false,
             queued: false,
             key,
             keepalive: None,
@@ -145,7 +153,7 @@ impl Connections {
         self.timers.clear(peer.0, &mut gone.timer);
         self.senders.retain(|slot| *slot != peer.0);
         self.events.retain(|event| match event {
-            Event::Ready(of) | Event::Failed(of) => *of != peer,
+            Event::Ready(of) | Event::Moved(of) | Event::Failed(of) => *of != peer,
         });
         if let Some((keyed, key)) = self.keyed.as_mut().zip(gone.key) {
             keyed.forget(&key);
@@ -244,8 +252,8 @@ impl Connections {
         let index = slot as u32;
         while let Some(event) = peer.session.poll_event() {
             match event {
-                SessionEvent::Established if peer.starved || peer.is_news(now) => {
-                    peer.starved = false;
+                SessionEvent::Established if peer.is_news(now) => {
+                    (peer.starved, peer.began_anew) = (false, false);
                     self.events.push_back(Event::Ready(PeerIndex(index)));
                 }
                 SessionEvent::Established => {}

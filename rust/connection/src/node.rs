@@ -205,6 +205,9 @@ impl Connections {
         // A cookie reply proves nothing about the path: it moves nobody.
         let moves = !matches!(message, Handshake::CookieReply(_));
         let accepted = peer.session.handle_handshake(message, now);
+        if accepted && moves {
+            peer.note_index(datagram);
+        }
         self.settle(slot, now);
         if accepted && moves {
             self.hear(slot, from, now);
@@ -260,9 +263,20 @@ impl Peer {
         false
     }
 
-    /// Whether the other end has been silent, or was never heard of.
+    /// Whether a session that was just established is more than another's successor.
     pub(crate) fn is_news(&self, now: Instant) -> bool {
-        self.heard.is_none_or(|at| now.saturating_duration_since(at) > SILENCE)
+        let silent = self.heard.is_none_or(|at| now.saturating_duration_since(at) > SILENCE);
+        silent || self.starved || self.began_anew
+    }
+
+    /// Takes note of the index that the peer chose in a message of a handshake. Firezone's ends keep
+    /// the upper 24 bits for as long as a connection lives (dataplane 5.7); of other programs this says
+    /// nothing, and does no harm.
+    fn note_index(&mut self, datagram: &[u8]) {
+        let Some(index) = datagram.get(4..8).and_then(|bytes| bytes.first_chunk()) else { return };
+        let connection = u32::from_le_bytes(*index) >> 8;
+        let former = self.remote_connection.replace(connection);
+        self.began_anew |= former.is_some_and(|former| former != connection);
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use packet::Instant;
 
-use crate::connections::{Connections, PeerIndex};
+use crate::connections::{Connections, Event, PeerIndex};
 use crate::datagrams::Datagrams;
 use crate::index::ReceiverIndex;
 use crate::opened::{Group, Opened, PacketRange};
@@ -120,8 +120,10 @@ impl Connections {
         peer.heard = Some(now);
         // A laboratory's session proves nothing, so it moves nobody.
         if peer.key.is_some() && peer.remote != Some(from) {
-            self.counters.roamed += u64::from(peer.remote.is_some());
-            peer.remote = Some(from);
+            if peer.remote.replace(from).is_some() {
+                self.counters.roamed += 1;
+                self.events.push_back(Event::Moved(PeerIndex(slot as u32)));
+            }
         }
     }
 }

@@ -156,7 +156,12 @@ pub(crate) fn connect(
                 remote: *address,
                 profile: Profile { persistent_keepalive, ..profile },
             };
-            connections.add(config, now)
+            let peer = connections.add(config, now)?;
+            // Whoever can be spoken to is: after a restart flows are waiting at the other end.
+            if address.is_some() {
+                connections.initiate(peer, now);
+            }
+            Ok(peer)
         }
         Endpoint::Plain { address, local_index, remote_index, ready_after } => {
             let remote = ReceiverIndex::from_wire(*remote_index);

@@ -184,6 +184,29 @@ fn r42_a_session_after_a_silence_is_news_and_one_in_time_is_not() {
 }
 
 #[test]
+fn r42_another_end_that_begins_anew_is_news_without_any_silence() {
+    let mut two = Two::connected();
+    two.seal(0, b"x", at(1)).expect("ready");
+    assert_eq!(two.nodes[0].poll_event(), Some(Event::Ready(two.peers[0])));
+
+    // The Gateway is another process that knows where its Client was.
+    let mut anew = {
+        let node = Node::new(key(2), Entropy::new([77; 32]), WALL, at(0));
+        Connections::wireguard(node, Entropy::new([78; 32]))
+    };
+    let client = peer(key(1).public_key(), Some(two.addresses[0]));
+    two.peers[1] = anew.add(client, at(500)).expect("a peer");
+    two.nodes[1] = anew;
+    let gateway = two.peers[1];
+    two.nodes[1].initiate(gateway, at(500));
+    let mut send = SendBuffer::new(65_536, 8);
+    two.nodes[1].flush(at(500), &mut send);
+    two.deliver(1, &send, at(500));
+
+    assert_eq!(two.nodes[0].poll_event(), Some(Event::Ready(two.peers[0])));
+}
+
+#[test]
 fn padding_is_cut_off_again() {
     let mut two = Two::new();
     for (node, other) in [(0, 2), (1, 1)] {

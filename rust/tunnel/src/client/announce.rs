@@ -38,6 +38,8 @@ impl Client {
     fn apply_connection_event(&mut self, event: ConnectionEvent, now: Instant, io: &mut Io<'_>) {
         let (peer, state) = match event {
             ConnectionEvent::Ready(peer) => (peer, PeerState::Connected),
+            // Its flows do not notice, and the next status tells where it is.
+            ConnectionEvent::Moved(_) => return,
             ConnectionEvent::Failed(peer) => (peer, PeerState::Unreachable),
         };
         let gateway = self.routes.gateway_of_peer(peer).map(|(_, gateway)| gateway.id());
@@ -48,6 +50,7 @@ impl Client {
             PeerState::Connected => {
                 self.nat.connection_made(gateway, true, now);
                 self.connection_ready(peer, now, io);
+                self.reopen_flows(gateway, now);
             }
             PeerState::Unreachable => self.remove_gateway(gateway, now, io),
         }

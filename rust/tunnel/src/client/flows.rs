@@ -71,6 +71,8 @@ pub(super) struct Flows {
     table: FlowTable,
     notes: Vec<Option<Note>>,
     lost: VecDeque<FlowId>,
+    /// Flows that their Gateway may have forgotten.
+    pub(super) unheard: VecDeque<FlowId>,
     pub(super) counters: FlowCounters,
 }
 
@@ -89,6 +91,7 @@ impl Flows {
             table: FlowTable::new(config, seed),
             notes: Vec::new(),
             lost: VecDeque::new(),
+            unheard: VecDeque::new(),
             counters: FlowCounters::default(),
         }
     }
@@ -180,11 +183,22 @@ impl Flows {
     }
 
     pub(super) fn wants_to_tell(&self) -> bool {
-        !self.lost.is_empty()
+        !self.lost.is_empty() || !self.unheard.is_empty()
+    }
+
+    /// A flow with its note.
+    pub(super) fn whole(&self, flow: FlowId) -> Option<(FlowRecord, Note)> {
+        Some((self.table.flow(flow)?, *self.note(flow)?))
     }
 }
 
 impl Note {
+    /// Sequence and acknowledgement of a segment that changes nothing; none before the handshake of
+    /// the connection is over.
+    pub(super) fn probe(&self) -> Option<(u32, u32)> {
+        Some((self.sequence.wrapping_sub(1), self.acknowledged?))
+    }
+
     /// Takes note of what a train of the application says of its connection.
     fn learn(&mut self, train: &Train<'_>) {
         let summary = train.summary();
@@ -378,8 +392,7 @@ impl Client {
     pub(super) fn tell_lost(&mut self, now: Instant, io: &mut Io<'_>) {
         for _ in 0..TOLD_AT_ONCE {
             let Some(flow) = self.flows.lost.pop_front() else { return };
-            let record = self.flows.table.flow(flow);
-            let Some((record, note)) = record.zip(self.flows.note(flow).copied()) else { continue };
+            let Some((record, note)) = self.flows.whole(flow) else { continue };
             let mut packet = [0; MAX_PACKET];
             let len = match record.protocol {
                 Protocol::Tcp => self.reset_of(&record, &note, &mut packet),

@@ -15,6 +15,7 @@ mod inbound;
 mod inspect;
 mod liveness;
 mod outbound;
+mod reopen;
 mod routes;
 mod site;
 mod waiting;
@@ -167,6 +168,7 @@ impl Client {
         self.announce_all(now, io);
         self.drain(now, io);
         self.tell_lost(now, io);
+        self.probe_flows(now, io);
         self.connections.flush(now, io.send);
     }
 }

@@ -55,7 +55,9 @@ impl Gateway {
     pub(super) fn report_peers(&mut self, _now: Instant) {
         while let Some(event) = self.connections.poll_event() {
             let (peer, state) = match event {
-                connection::Event::Ready(peer) => (peer, PeerState::Connected),
+                connection::Event::Ready(peer) | connection::Event::Moved(peer) => {
+                    (peer, PeerState::Connected)
+                }
                 connection::Event::Failed(peer) => (peer, PeerState::Unreachable),
             };
             let slot = self.clients.of_peer(peer);
