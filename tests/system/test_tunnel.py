@@ -133,12 +133,12 @@ def test_a_wrong_file_is_refused_and_the_former_one_stays(connected: TwoMachines
 
 
 def test_the_hosts_are_as_they_were_after_the_end(machines: TwoMachines) -> None:
-    def look() -> list[str]:
+    def look() -> list[list[str]]:
         commands = ("ip rule; ip -6 rule", "ip route show table all", "nft list ruleset")
         hosts = (machines.client, machines.gateway)
         sysctl = "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding"
         return [
-            machines.inside(host, "sh", "-c", command).stdout
+            machines.inside(host, "sh", "-c", command).stdout.splitlines()
             for host in hosts
             for command in (*commands, sysctl)
         ]

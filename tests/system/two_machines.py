@@ -212,8 +212,12 @@ class TwoMachines:
             namespace.sysctl(QUIET)
         wan = {self.client: UNDERLAY["client"], self.gateway: UNDERLAY["gateway"]}
         lan = {self.gateway: ("10.77.0.1", "fd77::1"), self.site: (RESOLVER, "fd77::2")}
-        _join("wan", wan)
-        _join("lan", lan)
+        for device, ends in (("wan", wan), ("lan", lan)):
+            _join(device, ends)
+            # The kernel gives link-local addresses and their routes a moment later.
+            for host in ends:
+                shown = ("ip", "-6", "address", "show", "dev", device, "scope", "link")
+                self.wait(lambda h=host, a=shown: self.inside(h, *a).stdout, f"{device} is up")
         self.site.ip(f"address add {SITE[0]}/24 dev lan", f"address add {SITE[1]}/64 dev lan nodad")
         for role in ("client", "gateway"):
             made = subprocess.run(
