@@ -119,11 +119,10 @@ impl Connections {
         let Some(peer) = self.peers.get_mut(slot) else { return };
         peer.heard = Some(now);
         // A laboratory's session proves nothing, so it moves nobody.
-        if peer.key.is_some() && peer.remote != Some(from) {
-            if peer.remote.replace(from).is_some() {
-                self.counters.roamed += 1;
-                self.events.push_back(Event::Moved(PeerIndex(slot as u32)));
-            }
+        let moves = peer.key.is_some() && peer.remote != Some(from);
+        if moves && peer.remote.replace(from).is_some() {
+            self.counters.roamed += 1;
+            self.events.push_back(Event::Moved(PeerIndex(slot as u32)));
         }
     }
 }
