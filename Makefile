@@ -95,6 +95,10 @@ fmt: ## Format Rust and Python
 promise: setup ## Hold the promise over its full matrix, in virtual and real time; writes docs/results/promise.md
 	$(BIN)/python tests/promise/run.py --firezone $(BIN)/firezone $(ARGS)
 
+.PHONY: restarts
+restarts: setup ## Kill Clients and Gateways in mid-transfer; writes docs/results/restarts.md
+	$(BIN)/python tests/restarts/run.py $(ARGS)
+
 .PHONY: faults
 faults: ## Plant one fault after the other and see a test of its rule fail; writes docs/results/faults.md
 	python3 tests/faults/run.py $(ARGS)

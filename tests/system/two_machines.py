@@ -166,12 +166,15 @@ class TwoMachines:
     def socket(self, role: Role) -> Path:
         return self.folder / f"{role}.sock"
 
-    def begin(self, role: Role) -> None:
-        """Start a role and wait until it is ready."""
+    def start_again(self, role: Role) -> subprocess.Popen[bytes]:
+        """Start a role and wait for nothing."""
         verb = {"client": "up", "gateway": "run"}[role]
         namespace = {"client": self.client, "gateway": self.gateway}[role]
-        command = (*FIREZONE, role, verb, "--config", str(self.file(role)))
-        process = self.start(role, namespace, *command)
+        return self.start(role, namespace, *FIREZONE, role, verb, "--config", str(self.file(role)))
+
+    def begin(self, role: Role) -> None:
+        """Start a role and wait until it is ready."""
+        process = self.start_again(role)
         self.wait(lambda: self._is_ready(role, process), f"{role} ready")
 
     def call(self, role: Role, method: str, **params: object) -> Any:

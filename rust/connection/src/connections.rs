@@ -76,7 +76,7 @@ pub(crate) struct Peer {
     pub(crate) starved: bool,
     /// The upper 24 bits of the index that the peer chose last: within a connection they stay.
     pub(crate) remote_connection: Option<u32>,
-    /// They changed: the other end has begun anew.
+    /// They changed, or it was silent until it spoke: the other end may have begun anew.
     pub(crate) began_anew: bool,
     /// It is in the list of those that may have something to send.
     pub(crate) queued: bool,

@@ -206,6 +206,8 @@ impl Connections {
         let moves = !matches!(message, Handshake::CookieReply(_));
         let accepted = peer.session.handle_handshake(message, now);
         if accepted && moves {
+            // Its answer may be the first word for long, and the session begins only after it.
+            peer.began_anew |= peer.is_silent(now);
             peer.note_index(datagram);
         }
         self.settle(slot, now);
@@ -265,8 +267,12 @@ impl Peer {
 
     /// Whether a session that was just established is more than another's successor.
     pub(crate) fn is_news(&self, now: Instant) -> bool {
-        let silent = self.heard.is_none_or(|at| now.saturating_duration_since(at) > SILENCE);
-        silent || self.starved || self.began_anew
+        self.is_silent(now) || self.starved || self.began_anew
+    }
+
+    /// Whether nothing came for long, or ever.
+    fn is_silent(&self, now: Instant) -> bool {
+        self.heard.is_none_or(|at| now.saturating_duration_since(at) > SILENCE)
     }
 
     /// Takes note of the index that the peer chose in a message of a handshake. Firezone's ends keep

@@ -115,6 +115,7 @@ fn r10_a_waiting_packet_begins_a_handshake_and_is_told_when_it_may_go() {
     let mut two = Two::connected();
 
     assert_eq!(two.nodes[0].poll_event(), Some(Event::Ready(two.peers[0])));
+    assert_eq!(two.nodes[1].poll_event(), Some(Event::Ready(two.peers[1])), "the other end too");
     assert_eq!(two.seal(0, b"hello", at(1)), Ok(()));
 
     assert_eq!(two.received[1], [udp(b"hello")]);
