@@ -1,7 +1,7 @@
 """Kill a Client or a Gateway in mid-transfer and start it again; write what came of it.
 
 Each run: two machines in namespaces, the encrypted tunnel, curl and nginx. The verdict is SHA-256
-of what arrived; the gap is the longest time in which nothing arrived, as a look every 20 ms sees it.
+of what arrived; the gap is the longest time in which nothing arrived, looked at every 20 ms.
 """
 
 from __future__ import annotations
@@ -93,9 +93,9 @@ def report(runs: list[Came]) -> str:
     lines = [
         "# Restarts in mid-transfer",
         "",
-        f"Written by `make restarts` on {day}: {SIZE >> 20} MiB at {RATE}B/s through a DNS resource,",
-        "two machines in namespaces, the encrypted tunnel. The gap begins with the kill and holds the",
-        "time that the new process takes to start, on a machine with two cores.",
+        f"Written by `make restarts` on {day}: {SIZE >> 20} MiB at {RATE}B/s through a DNS",
+        "resource, two machines in namespaces, the encrypted tunnel. The gap begins with the kill",
+        "and holds the time that the new process takes to start, on a machine with two cores.",
         "",
         "| what is killed (SIGKILL) | direction | runs | SHA-256 equal | gap: median, longest |",
         "|---|---|---|---|---|",
