@@ -8,6 +8,7 @@ use std::time::Duration;
 use link::{Link, LinkConfig};
 use nat::control::{ClientId, GatewayId};
 use nat::resource_nat::RefreshPolicy;
+use nat::state::{Imported, StateError};
 use packet::{Class, Instant, Malformed, SendBuffer, Train, TrainSink};
 use tunnel::messages::{ClientPeer, Command, Endpoint as PeerEndpoint, Event, GatewayPeer};
 use tunnel::{
@@ -117,6 +118,24 @@ impl World {
     /// Puts a new process in the place of a Gateway; it knows nothing.
     pub fn restart_gateway(&mut self, gateway: Station, config: GatewayConfig) {
         self.stations[gateway] = Box::new(Gateway::new(config, Connections::default()));
+    }
+
+    /// What a Gateway hands over to the process that takes its place.
+    pub fn export_state(&self, gateway: Station) -> Option<Vec<u8>> {
+        self.stations[gateway].export_state(self.now)
+    }
+
+    /// Gives it to that process, `since` later.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn import_state(
+        &mut self,
+        gateway: Station,
+        state: &[u8],
+        since: Duration,
+    ) -> Result<Imported, StateError> {
+        self.stations[gateway].import_state(state, since, self.now)
     }
 
     /// Puts a name server at an address, or another one in its place.

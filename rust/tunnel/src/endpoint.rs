@@ -1,8 +1,10 @@
 //! The verbs that a Client and a Gateway share, so that a loop can drive either.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use connection::{BACK, Datagrams, FRONT};
+use nat::state::{Imported, StateError};
 use packet::{Instant, MAX_PACKET, SendBuffer, Train, TrainSink};
 
 use crate::messages::{Command, Event};
@@ -116,6 +118,26 @@ pub trait Endpoint: Send {
 
     /// When [`Endpoint::handle_timeout`] is wanted, and why.
     fn poll_timeout(&self, now: Instant) -> Option<(Instant, Reason)>;
+
+    /// The NAT state of a Gateway as bytes, for the process that takes its place (R38); `None` of a
+    /// Client, which has none that others need. Holds no key.
+    fn export_state(&self, _now: Instant) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Takes over what [`Endpoint::export_state`] gave in another process, `since` ago: after the
+    /// commands that tell of Clients and of their access, before the first packet.
+    ///
+    /// # Errors
+    /// [`StateError`]; nothing has changed then.
+    fn import_state(
+        &mut self,
+        _state: &[u8],
+        _since: Duration,
+        _now: Instant,
+    ) -> Result<Imported, StateError> {
+        Err(StateError::NotState)
+    }
 
     /// The next query for a server outside.
     fn poll_dns(&mut self) -> Option<DnsTransmit>;

@@ -163,7 +163,7 @@ impl FlowTable {
     }
 
     /// Puts a record, whose outside port stands, behind a real address.
-    fn enter_outside(&mut self, place: u32, real: IpAddr) {
+    pub(super) fn enter_outside(&mut self, place: u32, real: IpAddr) {
         let is_ipv6 = real.is_ipv6();
         let address = self.addresses.intern(&self.hash, real);
         self.records[place].real = address;

@@ -16,6 +16,7 @@
 mod address;
 mod close;
 mod create;
+mod handover;
 pub(crate) mod index;
 mod key;
 mod lookup;
@@ -42,6 +43,7 @@ use self::record::Records;
 use self::space::Spaces;
 use crate::wheel::Wheel;
 
+pub use handover::FlowState;
 pub use types::{
     Binding, CloseReason, Config, Counters, Direction, FlowEvent, FlowHit, FlowId, FlowRecord,
     Inbound, NatError, Outbound, PeerIndex, Quoted, QuotedFlow, Reason, Traffic,

@@ -57,6 +57,11 @@ impl Peers {
         Self { peers: Vec::new(), proxies: Pool::new(), index: Index::new() }
     }
 
+    /// Numbers that peers have or had: those below this one.
+    pub(super) fn len(&self) -> u32 {
+        self.peers.len() as u32
+    }
+
     pub(super) fn live(&self, peer: u32) -> u32 {
         self.peers.get(peer as usize).map_or(0, |peer| peer.live)
     }

@@ -92,6 +92,13 @@ impl Record {
         Traffic { bytes: self.bytes[way].get(), packets: self.packets[way].get() }
     }
 
+    pub(super) fn set_traffic(&mut self, traffic: [Traffic; 2]) {
+        for (way, counted) in traffic.into_iter().enumerate() {
+            self.bytes[way].set(counted.bytes);
+            self.packets[way].set(counted.packets);
+        }
+    }
+
     /// Milliseconds of the last packet, or of the beginning of the rest.
     #[inline]
     pub(super) fn last_seen(&self) -> u64 {
@@ -182,6 +189,11 @@ impl Records {
 
     pub(super) fn opened(&self, place: u32) -> Instant {
         instant(self.cold[place].opened.get())
+    }
+
+    /// The record behind one in the list of its peer.
+    pub(super) fn behind_in_peer(&self, place: u32) -> u32 {
+        self.cold[place].peer.next.get() as u32
     }
 
     /// The links of one kind of list.

@@ -61,6 +61,23 @@ impl State {
     /// A flow before its first packet.
     pub(super) const NEW: Self = Self(Class::Unanswered as u8 | INSIDE);
 
+    pub(super) fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// A state that [`Self::bits`] gave; `None` for what no record is in.
+    pub(super) fn from_bits(bits: u8) -> Option<Self> {
+        let state = Self(bits);
+        let is_sound = match state.class() {
+            Class::Free => false,
+            Class::Resting => true,
+            Class::Answered | Class::Unanswered | Class::Closed => {
+                state.is_inside() && state.with_class(class_of(bits)) == state
+            }
+        };
+        (is_sound && bits & CLASS <= Class::Resting as u8).then_some(state)
+    }
+
     #[inline]
     pub(super) fn class(self) -> Class {
         match self.0 & CLASS {
@@ -116,16 +133,7 @@ impl State {
             }
             bits = if flags.contains(TcpFlags::RST) { bits | RESET } else { bits & !RESET };
         }
-        let class = if bits & RESET != 0
-            || bits & (FIN_OUTBOUND | FIN_INBOUND) == FIN_OUTBOUND | FIN_INBOUND
-        {
-            Class::Closed
-        } else if bits & ANSWERED != 0 {
-            Class::Answered
-        } else {
-            Class::Unanswered
-        };
-        Self(bits).with_class(class)
+        Self(bits).with_class(class_of(bits))
     }
 
     /// Milliseconds that the record lives after its last packet, or that its port rests.
@@ -138,6 +146,18 @@ impl State {
             (Class::Answered, Protocol::Tcp) => TCP_ESTABLISHED,
             (Class::Unanswered | Class::Closed, Protocol::Tcp) => TCP_TRANSITORY,
         }
+    }
+}
+
+/// The class of a live flow of which this was seen.
+#[inline]
+fn class_of(bits: u8) -> Class {
+    if bits & RESET != 0 || bits & (FIN_OUTBOUND | FIN_INBOUND) == FIN_OUTBOUND | FIN_INBOUND {
+        Class::Closed
+    } else if bits & ANSWERED != 0 {
+        Class::Answered
+    } else {
+        Class::Unanswered
     }
 }
 

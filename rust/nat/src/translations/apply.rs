@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use dns::Family;
+use dns::{Family, Name};
 use packet::Instant;
 
 use crate::control::{AssignedIps, ClientId};
@@ -59,7 +59,7 @@ impl Translations {
             return self.answer_unapplied(client, known, message);
         }
         self.begin_run(owner, run, message.run, now);
-        let binding = known.unwrap_or_else(|| self.bind(owner, &valid));
+        let binding = known.unwrap_or_else(|| self.bind(owner, &valid.name));
         self.take(binding, message, &valid, now);
         self.announce(binding, message, &valid, now);
         self.start_wanted(now);
@@ -154,8 +154,8 @@ impl Translations {
         proxies.any(|proxy| access.has_live_flow(client, proxy.address))
     }
 
-    fn bind(&mut self, owner: usize, valid: &Valid) -> usize {
-        let name = self.names.intern(&valid.name);
+    pub(super) fn bind(&mut self, owner: usize, name: &Name) -> usize {
+        let name = self.names.intern(name);
         let place = self.names.get(name).map_or(0, |slot| slot.users.len());
         let binding = self.table.add_binding(owner, name, place);
         if let Some(slot) = self.names.get_mut(name) {

@@ -10,6 +10,7 @@ mod apply;
 mod deal;
 mod find;
 mod forbidden;
+mod handover;
 mod lookups;
 mod names;
 mod records;

@@ -35,6 +35,12 @@ impl NameTable {
         self.names.get(id)
     }
 
+    /// All names, by their handles.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (NameId, &NameSlot)> {
+        let slots = self.slots.iter().enumerate();
+        slots.filter_map(|(id, slot)| Some((NameId(id as u32), slot.as_ref()?)))
+    }
+
     pub(super) fn get(&self, id: NameId) -> Option<&NameSlot> {
         self.slots.get(id.index())?.as_ref()
     }

@@ -4,8 +4,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use dns::Family;
 use packet::Instant;
 use smallvec::SmallVec;
+
+use crate::state::{Reader, StateError, Writer};
 
 use super::deal::bounded;
 use super::types::{Config, LookupError, LookupId, TranslationState};
@@ -70,7 +73,95 @@ pub(super) struct Records {
     applied: Option<LookupId>,
 }
 
+/// What of [`Records`] crosses to another process.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct SavedRecords {
+    addresses: Addresses,
+    outcome: Outcome,
+    /// Since the last good answer came.
+    age: Duration,
+    /// How long it still holds, or since when it does not.
+    holds: Duration,
+    expired: Duration,
+    /// How long a failure is still not asked again.
+    quiet: Duration,
+    /// Since when the name has no address, not yet confirmed.
+    negative: Option<Duration>,
+}
+
+impl SavedRecords {
+    pub(super) fn write(&self, into: &mut Writer) {
+        into.u8(match self.outcome {
+            Outcome::Never => 0,
+            Outcome::Good => 1,
+            Outcome::Failed => 2,
+            Outcome::Negative => 3,
+        });
+        into.count(self.addresses.len());
+        self.addresses.iter().for_each(|address| into.address(*address));
+        into.duration(self.age);
+        into.duration(self.holds);
+        into.duration(self.expired);
+        into.duration(self.quiet);
+        into.bool(self.negative.is_some());
+        into.duration(self.negative.unwrap_or_default());
+    }
+
+    pub(super) fn read(from: &mut Reader<'_>, family: Family) -> Result<Self, StateError> {
+        let outcome = match from.u8()? {
+            0 => Outcome::Never,
+            1 => Outcome::Good,
+            2 => Outcome::Failed,
+            3 => Outcome::Negative,
+            _ => return Err(StateError::Content("an outcome")),
+        };
+        let addresses = from.list(Reader::address)?;
+        if addresses.iter().any(|address| Family::of(*address) != family) {
+            return Err(StateError::Content("an address of a family"));
+        }
+        let addresses = bounded(addresses.into());
+        let (age, holds, expired) = (from.duration()?, from.duration()?, from.duration()?);
+        let (quiet, is_negative, since) = (from.duration()?, from.bool()?, from.duration()?);
+        let negative = is_negative.then_some(since);
+        Ok(Self { addresses, outcome, age, holds, expired, quiet, negative })
+    }
+}
+
 impl Records {
+    pub(super) fn save(&self, now: Instant) -> SavedRecords {
+        let (addresses, outcome) = (self.addresses.clone(), self.outcome);
+        let (age, holds, expired) = (now - self.good_at, self.expires - now, now - self.expires);
+        let quiet = self.quiet_until - now;
+        let negative = self.negative_since.map(|since| now - since);
+        SavedRecords { addresses, outcome, age, holds, expired, quiet, negative }
+    }
+
+    /// Takes over what another process found, unless something was found here. A negative answer is
+    /// still to be confirmed (R21): the caller has a timer to set.
+    pub(super) fn restore(
+        &mut self,
+        saved: &SavedRecords,
+        permits: impl Fn(IpAddr) -> bool,
+        since: Duration,
+        now: Instant,
+    ) {
+        if self.outcome != Outcome::Never {
+            return;
+        }
+        let addresses = saved.addresses.iter().copied().filter(|address| permits(*address));
+        self.addresses = addresses.collect();
+        self.version = self.version.wrapping_add(1);
+        self.outcome = saved.outcome;
+        self.good_at = now - (saved.age + since);
+        self.expires = match saved.holds.checked_sub(since) {
+            Some(holds) => now + holds - saved.expired,
+            None => now - (since - saved.holds) - saved.expired,
+        };
+        self.quiet_until = now + saved.quiet.saturating_sub(since);
+        self.negative_since = saved.negative.map(|negative| now - (negative + since));
+        self.confirm_at = self.negative_since.map(|negative| (negative + CONFIRM).max(now));
+    }
+
     pub(super) fn new() -> Self {
         Self {
             addresses: Addresses::new(),

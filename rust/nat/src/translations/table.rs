@@ -297,6 +297,23 @@ impl Table {
         self.moves.push_back((now, serial, address));
     }
 
+    /// The addresses of a Client that moved, and when; the oldest first.
+    pub(super) fn moves_of(&self, client: usize) -> Vec<(IpAddr, Instant)> {
+        let serial = self.clients.get(client).map(|client| client.serial);
+        let moves = self.moves.iter().filter(|(at, owner, address)| {
+            Some(*owner) == serial && self.moved.get(&(*owner, *address)) == Some(at)
+        });
+        moves.map(|(at, _, address)| (*address, *at)).collect()
+    }
+
+    /// Remembers a move of a former process. To be called before any other move is noted.
+    pub(super) fn restore_move(&mut self, client: usize, address: IpAddr, at: Instant) {
+        let serial = self.clients[client].serial;
+        self.moved.insert((serial, address), at);
+        let place = self.moves.partition_point(|(other, ..)| *other <= at);
+        self.moves.insert(place, (at, serial, address));
+    }
+
     pub(super) fn moved_recently(&self, client: usize, address: IpAddr, now: Instant) -> bool {
         let serial = self.clients.get(client).map(|client| client.serial);
         let moved = serial.and_then(|serial| self.moved.get(&(serial, address)));

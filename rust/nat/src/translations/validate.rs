@@ -55,7 +55,7 @@ pub(super) fn validate(
     Ok(Valid { name, proxies })
 }
 
-fn is_proxy(address: IpAddr, config: &Config) -> bool {
+pub(super) fn is_proxy(address: IpAddr, config: &Config) -> bool {
     config.proxy_ranges.iter().any(|range| range.contains(address))
         && !config.sentinels.iter().any(|range| range.contains(address))
 }

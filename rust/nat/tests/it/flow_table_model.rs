@@ -32,6 +32,8 @@ enum Step {
     End(prop::sample::Index),
     EndProxy(u32, usize),
     EndPeer(u32),
+    /// All of it crosses to another table (R38).
+    Handover,
     Wait(u64),
 }
 
@@ -81,6 +83,7 @@ fn step(unit: u64) -> impl Strategy<Value = Step> {
         1 => any::<Index>().prop_map(Step::End),
         1 => (0..2_u32, 0..4_usize).prop_map(|(peer, of)| Step::EndProxy(peer, of)),
         1 => (0..20_u32).prop_map(Step::EndPeer),
+        1 => Just(Step::Handover),
         6 => wait.prop_map(move |wait| Step::Wait(wait * unit)),
     ]
 }
@@ -127,6 +130,10 @@ fn run(pair: &mut Pair, steps: Vec<Step>) {
             Step::EndPeer(peer) => {
                 assert_eq!(pair.table.end_peer(PeerIndex(peer)), pair.model.end_peer(peer));
             }
+            Step::Handover => {
+                handles.clear();
+                pair.hand_over();
+            }
             Step::Wait(millis) => pair.advance(Duration::from_millis(millis)),
         }
         if pair.model.is_ambiguous {
@@ -149,7 +156,7 @@ proptest! {
     #![proptest_config(config(1, 300))]
 
     #[test]
-    fn r26_r29_r30_r33_r34_the_table_does_as_the_model(
+    fn r26_r29_r30_r33_r34_r38_the_table_does_as_the_model(
         steps in prop::collection::vec(step(1000), 1..120),
         cap in prop_oneof![Just(3_u32), Just(8), Just(1000)],
     ) {

@@ -53,13 +53,30 @@ pub(crate) struct Pair {
     pub(crate) now: Instant,
     /// Whether the timer is served as `poll_timeout` asks, or never.
     serves_timer: bool,
+    config: Config,
+    seed: u64,
 }
 
 impl Pair {
     pub(crate) fn new(config: Config, seed: u64, serves_timer: bool) -> Self {
         let (cap, total) = (config.flows_per_peer as usize, config.flows as usize);
         let model = Model::new(cap, total);
-        Self { table: FlowTable::new(config, seed), model, now: Instant::ZERO, serves_timer }
+        let table = FlowTable::new(config, seed);
+        Self { table, model, now: Instant::ZERO, serves_timer, config, seed }
+    }
+
+    /// Another table takes the place of this one and is given all that crosses (R38).
+    pub(crate) fn hand_over(&mut self) {
+        let mut states = Vec::new();
+        self.table.for_each_state(self.now, |peer, state| states.push((peer, *state)));
+        let live = self.table.counters().live;
+        self.seed += 1;
+        self.table = FlowTable::new(self.config, self.seed);
+        for (peer, state) in states {
+            assert!(self.table.restore(peer, &state, 7, self.now), "{state:?}");
+            assert!(!self.table.restore(peer, &state, 7, self.now), "once");
+        }
+        assert_eq!(self.table.counters().live, live);
     }
 
     pub(crate) fn advance(&mut self, time: Duration) {

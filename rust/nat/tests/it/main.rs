@@ -17,6 +17,7 @@ mod model_translations;
 mod resource_nat;
 mod resource_nat_halt;
 mod resource_nat_model;
+mod state;
 mod translations;
 mod translations_deal;
 mod translations_lookup;

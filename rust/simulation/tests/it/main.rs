@@ -16,6 +16,7 @@ mod errors;
 mod explain;
 mod forgotten;
 mod gateway_dns;
+mod handover;
 mod holding;
 mod liveness;
 mod matrix;

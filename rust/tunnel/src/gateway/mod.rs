@@ -9,6 +9,7 @@ mod clients;
 mod command;
 mod dns;
 mod explain;
+mod handover;
 mod inbound;
 mod inspect;
 mod outbound;
@@ -25,6 +26,7 @@ use ::dns::Prefix;
 use connection::{Connections, Datagrams, Opened};
 use nat::buffer::{Limits, PacketBuffer};
 use nat::flow_table::{Config as FlowConfig, FlowTable};
+use nat::state::{Imported, StateError};
 use nat::translations::{Config as TranslationConfig, Translations};
 use packet::{Instant, Malformed, Train};
 
@@ -245,6 +247,19 @@ impl Endpoint for Gateway {
             self.clients.next_expiry().map(|at| (at, Reason::Access)),
         ];
         timers.into_iter().fold(drain, soonest)
+    }
+
+    fn export_state(&self, now: Instant) -> Option<Vec<u8>> {
+        Some(self.export(now))
+    }
+
+    fn import_state(
+        &mut self,
+        state: &[u8],
+        since: Duration,
+        now: Instant,
+    ) -> Result<Imported, StateError> {
+        self.import(state, since, now)
     }
 
     fn poll_dns(&mut self) -> Option<DnsTransmit> {
