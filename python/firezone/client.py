@@ -11,6 +11,7 @@ from .orchestration import (
     Listener,
     Method,
     Port,
+    Question,
     fields_of,
     record_failure,
     record_peer,
@@ -79,15 +80,19 @@ class Client:
                 question.cancel()
             await asyncio.gather(*self._questions, return_exceptions=True)
 
-    async def inspect(self, what: str, *, limit: int | None = None) -> list[dict[str, Any]]:
-        """Return rows of the Client's state: `resources`, `peers` or `counters`."""
+    async def inspect(self, what: Question, *, limit: int | None = None) -> list[dict[str, Any]]:
+        """Return rows of the Client's state: `resources`, `flows`, `peers`, `counters`."""
         return await self._inspector.inspect(what, limit=limit)
 
     def methods(self) -> dict[str, Method]:
         """Return the Client's methods of the control socket."""
-        return self._inspector.methods(
-            {"nat.resources": "resources", "counters": "counters", "peers": "peers"}
-        )
+        tables = {
+            "nat.resources": "resources",
+            "flows": "flows",
+            "counters": "counters",
+            "peers": "peers",
+        }
+        return {**self._inspector.methods(tables), "explain": self._inspector.explain}
 
     def _handle(self, event: dict[str, Any]) -> None:
         match event["type"]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import keys
 from .client import Client
-from .daemon import Lifecycle, buffer_limits, undone
+from .daemon import Lifecycle, buffer_limits, ended, undone
 from .endpoint import Endpoint, check_pattern
-from .errors import FirezoneError
+from .errors import FirezoneError, TunnelTimeout
 from .host.dns.control import dns_control
 from .host.dns.resolver_source import SystemResolvers
 from .host.journal import Journal
@@ -23,6 +23,7 @@ from .standalone.identity import tunnel_addresses
 from .standalone.tables import ClientTables, read_client
 
 if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
     from pathlib import Path
 
     from .host.dns.control import DnsControl
@@ -69,6 +70,7 @@ class _ClientDaemon:
 
     async def run(self, stack: contextlib.AsyncExitStack) -> None:
         """Set everything up in the order in which it is undone backwards."""
+        stack.enter_context(self._lifecycle.signals())
         journal = Journal.open("client", folder=self._settings.run_dir)
         stack.callback(journal.release)
         self._host = LinuxHost(journal, log=self._log)
@@ -85,20 +87,27 @@ class _ClientDaemon:
         stack.push_async_callback(self._endpoint.stop)
         self._host.apply(self._network())
         self._client = self._orchestrate(proxies)
-        running = asyncio.get_running_loop().create_task(self._client.run())
-        stack.push_async_callback(_ended, running)
+        stack.push_async_callback(ended, self._lifecycle.follow(self._client.run()))
         for command in (proxies.command(), self._dns_servers(), *self._source.commands()):
             self._endpoint.send(command)
         for command in await self._source.first_authorizations():
             self._endpoint.send(command)
-        async with asyncio.timeout(PATIENCE):
-            sentinels = [ip_address(text) for text in await self._sentinels]
+        sentinels = await self._first_sentinels()
         stack.enter_context(undone(dns.revert, self._logs))
         dns.apply(tun=self._settings.tun, sentinels=sentinels)
         self._lifecycle.watch(self._host.watch(self._host_changed))
         if not self._settings.dns_servers:
             self._lifecycle.watch(resolvers.watch(self._servers_changed))
         await self._lifecycle.run(self._methods(), self._status_line)
+
+    async def _first_sentinels(self) -> list[IPv4Address | IPv6Address]:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return [ip_address(text) for text in await self._sentinels]
+        except TimeoutError as error:
+            message = f"the core did not say within {PATIENCE:g} s at which address it answers DNS"
+            hint = "the host may be overloaded; start the Client again"
+            raise TunnelTimeout(message, hint=hint) from error
 
     def _config(self) -> dict[str, object]:
         ipv4, ipv6 = self._settings.tunnel_addresses or tunnel_addresses(self._public_key)
@@ -222,8 +231,3 @@ def _with_port(server: str) -> str:
     if server.count(":") > 1:
         return f"[{server}]:53"
     return server if ":" in server else f"{server}:53"
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

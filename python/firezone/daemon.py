@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .orchestration import Method
     from .settings import EndpointSettings
 
-__all__ = ["Lifecycle", "buffer_limits", "undone"]
+__all__ = ["Lifecycle", "buffer_limits", "ended", "undone"]
 
 _ENDS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -51,6 +51,25 @@ class Lifecycle:
         self._fault: FirezoneError | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._began = time.monotonic()
+        self._reloading = asyncio.Lock()
+        self._is_ready = False
+        self._is_reload_due = False
+
+    @contextlib.contextmanager
+    def signals(self) -> Iterator[None]:
+        """Follow signals: from the start, so that one that comes early undoes what was done.
+
+        SIGTERM and SIGINT end, SIGHUP reloads; one that comes before `run` does so then.
+        """
+        loop = asyncio.get_running_loop()
+        for number in _ENDS:
+            loop.add_signal_handler(number, self.end)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        try:
+            yield
+        finally:
+            for number in (*_ENDS, signal.SIGHUP):
+                loop.remove_signal_handler(number)
 
     def end(self, fault: FirezoneError | None = None) -> None:
         """Let `run` return, or raise the first fault."""
@@ -63,8 +82,24 @@ class Lifecycle:
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
+    def follow(self, orchestration: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run what answers the core; without a core there is no endpoint.
+
+        It goes on after `run`, until the core is stopped: see `ended`.
+        """
+
+        async def until_it_stops() -> None:
+            await orchestration
+            if not self._ended.is_set():
+                message = "the data plane has stopped by itself"
+                raise FirezoneError(message, hint="its log tells more; start the endpoint again")
+
+        task = asyncio.get_running_loop().create_task(until_it_stops())
+        task.add_done_callback(self._done)
+        return task
+
     async def run(self, methods: Mapping[str, Method], status: Callable[[], str]) -> None:
-        """Serve the control socket and signals until the end.
+        """Serve the control socket until the end.
 
         Args:
             methods: Of the role.
@@ -73,10 +108,6 @@ class Lifecycle:
         Raises:
             FirezoneError: What ended it, if that was a fault.
         """
-        loop = asyncio.get_running_loop()
-        for number in _ENDS:
-            loop.add_signal_handler(number, self.end)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self.watch(self._reload_logged()))
         own: dict[str, Method] = {
             "log.level": level_method(self._logs),
             "stop": self._stop_method,
@@ -85,19 +116,29 @@ class Lifecycle:
         }
         try:
             async with ControlServer(self._path, {**methods, **own}):
-                notify("READY=1", f"STATUS={status()}")
-                self._logs.logger.info("ready", event_name=f"{self._role}.ready", status=status())
+                if not self._ended.is_set():
+                    self._ready(status())
                 await self._ended.wait()
                 notify("STOPPING=1")
         finally:
-            for number in (*_ENDS, signal.SIGHUP):
-                loop.remove_signal_handler(number)
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
         self._logs.logger.info("ending", event_name=f"{self._role}.ending")
         if self._fault is not None:
             raise self._fault
+
+    def _ready(self, status: str) -> None:
+        self._is_ready = True
+        notify("READY=1", f"STATUS={status}")
+        self._logs.logger.info("ready", event_name=f"{self._role}.ready", status=status)
+        if self._is_reload_due:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        self._is_reload_due = not self._is_ready
+        if self._is_ready:
+            self.watch(self._reload_logged())
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -112,16 +153,29 @@ class Lifecycle:
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         notify("RELOADING=1", f"MONOTONIC_USEC={now}")
         try:
-            await self._reload()
+            await self._reload_once()
         except FirezoneError as error:
             self._logs.logger.error(  # noqa: TRY400 - it is the file's fault, no traceback helps
-                "the changed file is not used", event_name="config.refused", reason=str(error)
+                "the changed file is not used",
+                event_name="config.refused",
+                reason=str(error),
+                hint=error.hint,
+            )
+        except Exception:
+            # What runs goes on: whoever asked for another file did not ask for an end.
+            self._logs.logger.exception(
+                "the changed file was not taken over", event_name="config.failed"
             )
         finally:
             notify("READY=1")
 
+    async def _reload_once(self) -> None:
+        # Two at once would tell the core about two files in turns.
+        async with self._reloading:
+            await self._reload()
+
     async def _reload_method(self, _params: dict[str, Any]) -> str:
-        await self._reload()
+        await self._reload_once()
         return "reloaded"
 
     async def _stop_method(self, _params: dict[str, Any]) -> str:
@@ -141,6 +195,12 @@ def buffer_limits(settings: EndpointSettings) -> dict[str, float]:
         "total_bytes": settings.buffer_total_size,
         "max_age": settings.buffer_max_age,
     }
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    """End a task and wait for that."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 @contextlib.contextmanager

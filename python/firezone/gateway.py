@@ -10,6 +10,7 @@ from .orchestration import (
     Listener,
     Method,
     Port,
+    Question,
     fields_of,
     record_failure,
     record_peer,
@@ -77,20 +78,19 @@ class Gateway:
                 lookup.cancel()
             await asyncio.gather(*self._lookups, return_exceptions=True)
 
-    async def inspect(self, what: str, *, limit: int | None = None) -> list[dict[str, Any]]:
+    async def inspect(self, what: Question, *, limit: int | None = None) -> list[dict[str, Any]]:
         """Return rows of the Gateway's state: `translations`, `flows`, `peers` or `counters`."""
         return await self._inspector.inspect(what, limit=limit)
 
     def methods(self) -> dict[str, Method]:
         """Return the Gateway's methods of the control socket."""
-        return self._inspector.methods(
-            {
-                "nat.translations": "translations",
-                "nat.flows": "flows",
-                "counters": "counters",
-                "peers": "peers",
-            }
-        )
+        tables = {
+            "nat.translations": "translations",
+            "nat.flows": "flows",
+            "counters": "counters",
+            "peers": "peers",
+        }
+        return {**self._inspector.methods(tables), "explain": self._inspector.explain}
 
     def _handle(self, event: dict[str, Any]) -> None:
         match event["type"]:

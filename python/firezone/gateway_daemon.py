@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
 from . import keys
-from .daemon import Lifecycle, buffer_limits, undone
+from .daemon import Lifecycle, buffer_limits, ended, undone
 from .endpoint import Endpoint, check_pattern
 from .errors import FirezoneError
 from .gateway import Gateway
@@ -62,6 +61,7 @@ class _GatewayDaemon:
 
     async def run(self, stack: contextlib.AsyncExitStack) -> None:
         """Set everything up in the order in which it is undone backwards."""
+        stack.enter_context(self._lifecycle.signals())
         journal = Journal.open("gateway", folder=self._settings.run_dir)
         stack.callback(journal.release)
         places = PlacesFile(self._settings.state_dir / "gateway" / "places.json", self._log)
@@ -80,8 +80,7 @@ class _GatewayDaemon:
             flow_logs=self._settings.flow_logs,
             listeners={"tun_failed": self._tun_failed, "peer": places.record},
         )
-        running = asyncio.get_running_loop().create_task(self._gateway.run())
-        stack.push_async_callback(_ended, running)
+        stack.push_async_callback(ended, self._lifecycle.follow(self._gateway.run()))
         for command in (self._dns_servers(), *self._source.commands(places.places)):
             self._endpoint.send(command)
         self._lifecycle.watch(self._host.watch(lambda _change: None))
@@ -183,8 +182,3 @@ def _own_addresses() -> list[str]:
     with Netlink() as netlink:
         links = netlink.links().values()
         return sorted({str(address.ip) for link in links for address in netlink.addresses(link)})
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

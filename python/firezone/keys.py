@@ -25,12 +25,13 @@ def encode(key: bytes) -> str:
     return base64.standard_b64encode(key).decode()
 
 
-def decode(text: str, *, what: str) -> bytes:
+def decode(text: str, *, what: str, setting: str | None = None) -> bytes:
     """Read a key as people write it.
 
     Args:
         text: 32 bytes in base64.
         what: Whose key it is, for the message.
+        setting: Which setting names it.
 
     Raises:
         ConfigError: It is no key. What was given is not repeated: it may be secret.
@@ -41,8 +42,9 @@ def decode(text: str, *, what: str) -> bytes:
         key = b""
     if len(key) != BYTES:
         raise ConfigError(
-            f"{what} is no key: a key is 32 bytes in base64, which are 44 characters",
-            hint="`firezone keys show FILE` prints the public key of a file",
+            f"{what} holds no key: a key is 32 bytes in base64, which are 44 characters",
+            setting=setting,
+            hint="`firezone keys new FILE` makes a new one",
         )
     return key
 
@@ -77,10 +79,16 @@ def create(path: Path) -> str:
         raise ConfigError(
             f"{path}: {error.strerror or error}", hint="choose another file"
         ) from error
-    with os.fdopen(descriptor, "w") as file:
-        file.write(encode(key) + "\n")
-        file.flush()
-        os.fsync(descriptor)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(encode(key) + "\n")
+            file.flush()
+            os.fsync(descriptor)
+    except OSError as error:
+        # Half a key would stand in the way of a whole one.
+        path.unlink(missing_ok=True)
+        message = f"{path}: {error.strerror or error}"
+        raise ConfigError(message, hint="choose another file") from error
     return public_key(key)
 
 
@@ -99,11 +107,12 @@ def read(path: Path) -> bytes:
             f"{path} does not exist", setting="private_key_file", hint=hint
         ) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} holds no key", setting="private_key_file") from error
+        text, hint = f"{path} holds no key", f"make one: firezone keys new {path}.new"
+        raise ConfigError(text, setting="private_key_file", hint=hint) from error
     except OSError as error:
         message = f"{path}: {error.strerror or error}"
         raise ConfigError(message, setting="private_key_file") from error
     if mode & 0o077:
         message = f"{path}: others can read this private key"
         raise ConfigError(message, setting="private_key_file", hint=f"chmod 600 {path}")
-    return decode(text, what=str(path))
+    return decode(text, what=str(path), setting="private_key_file")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .errors import EndpointNotRunning, TunnelTimeout
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
 
     from structlog.typing import FilteringBoundLogger
 
@@ -19,6 +19,7 @@ __all__ = [
     "Listener",
     "Method",
     "Port",
+    "Question",
     "fields_of",
     "record_failure",
     "record_peer",
@@ -30,6 +31,9 @@ PATIENCE: Final = 5.0
 
 Method = Callable[[dict[str, Any]], Awaitable[Any]]
 """A method of the control socket: parameters to result. Bad parameters raise ValueError."""
+
+Question = str | Mapping[str, Mapping[str, object]]
+"""What can be asked of a core, as its `messages` have it."""
 
 Listener = Callable[[dict[str, Any]], None]
 """What is told of an event."""
@@ -68,11 +72,12 @@ class Inspector:
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._is_closed = False
 
-    async def inspect(self, what: str, *, limit: int | None = None) -> list[dict[str, Any]]:
+    async def inspect(self, what: Question, *, limit: int | None = None) -> list[dict[str, Any]]:
         """Return the rows of `what`.
 
         Args:
-            what: `counters` or a table of the role.
+            what: `counters` or a table of the role, or a question with its parameters, like
+                `{"explain": {"target": ...}}`.
             limit: No more rows than these; None for all.
 
         Raises:
@@ -116,7 +121,18 @@ class Inspector:
 
         return {name: method(what) for name, what in tables.items()}
 
-    async def _page(self, what: str, cursor: int) -> dict[str, Any]:
+    async def explain(self, params: dict[str, Any]) -> list[dict[str, Any]]:
+        """Say what would become of a packet: a method of the control socket (R40).
+
+        Args:
+            params: `target`, a name or an address; `port` and `protocol`, else 443 and tcp.
+
+        Raises:
+            ValueError: A parameter is wrong.
+        """
+        return await self.inspect({"explain": _explained(params)})
+
+    async def _page(self, what: Question, cursor: int) -> dict[str, Any]:
         if self._is_closed:
             raise _stopped()
         number = next(self._ids)
@@ -127,7 +143,8 @@ class Inspector:
             async with asyncio.timeout(PATIENCE):
                 page: dict[str, Any] = await answer
         except TimeoutError as error:
-            message = f"the core did not tell its {what} within {PATIENCE:g} s"
+            asked = what if isinstance(what, str) else ", ".join(what)
+            message = f"the core did not tell its {asked} within {PATIENCE:g} s"
             raise TunnelTimeout(message) from error
         finally:
             del self._waiting[number]
@@ -181,6 +198,21 @@ def fields_of(event: Mapping[str, Any]) -> dict[str, Any]:
 
 def _stopped() -> EndpointNotRunning:
     return EndpointNotRunning("the core has stopped", hint="start the endpoint again")
+
+
+def _explained(params: Mapping[str, Any]) -> dict[str, object]:
+    target, port = params.get("target"), params.get("port", 443)
+    protocol = params.get("protocol", "tcp")
+    if params.keys() - {"target", "port", "protocol"} or not isinstance(target, str):
+        message = "explain takes target (a name or an address), port and protocol"
+        raise ValueError(message)
+    if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port < 2**16:
+        message = "port must be a number from 0 to 65535"
+        raise ValueError(message)
+    if protocol not in ("tcp", "udp", "icmp"):
+        message = "protocol must be tcp, udp or icmp"
+        raise ValueError(message)
+    return {"target": target, "port": port, "protocol": protocol}
 
 
 def _limit(params: Mapping[str, Any]) -> int | None:

@@ -85,12 +85,14 @@ class PlacesFile:
 
 
 def _is_address(place: object) -> bool:
+    """Whether the core can read it: one place that it cannot would keep a Client out."""
     host, _, port = str(place).rpartition(":")
     try:
-        ip_address(host.removeprefix("[").removesuffix("]"))
+        address = ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
         return False
-    return port.isascii() and port.isdigit() and 0 < int(port) < 2**16
+    is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) < 2**16
+    return is_port and host == (f"[{address}]" if address.version == 6 else str(address))  # noqa: PLR2004
 
 
 def _private(path: str, flags: int) -> int:

@@ -40,8 +40,8 @@ class ProxyFile:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.names = self._read()
-            self._rewrite()
-            self._file: TextIO = path.open("a", encoding="utf-8")
+            self._lines = len(self.names)
+            self._file: TextIO = self._rewritten()
         except OSError as error:
             message = f"{path}: {error.strerror or error}"
             raise ConfigError(message, hint="set state_dir to a folder of yours") from error
@@ -51,16 +51,20 @@ class ProxyFile:
         record = {name: event[name] for name in ("name", "ipv4", "ipv6")}
         if self.names.get(record["name"]) == record:
             return
+        # The latest place in the order counts, here as when it is read.
+        self.names.pop(record["name"], None)
         self.names[record["name"]] = record
+        if len(self.names) > MOST:
+            del self.names[next(iter(self.names))]
+        self._lines += 1
         try:
-            self._file.write(json.dumps(record) + "\n")
-            self._file.flush()
+            if self._lines > 2 * MOST:
+                self._begin()
+            else:
+                self._file.write(json.dumps(record) + "\n")
+                self._file.flush()
         except OSError as error:
-            self._log.warning(
-                "proxy addresses could not be recorded",
-                event_name="proxies.unrecorded",
-                reason=str(error),
-            )
+            self._unrecorded(error)
 
     def command(self) -> dict[str, Any]:
         """Return the command that gives a new core the recorded addresses."""
@@ -68,7 +72,23 @@ class ProxyFile:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as error:
+            self._unrecorded(error)
+
+    def _begin(self) -> None:
+        """Begin the file anew with what counts; the former one's lines are all in memory."""
+        former, self._file = self._file, self._rewritten()
+        self._lines = len(self.names)
+        former.close()
+
+    def _unrecorded(self, error: OSError) -> None:
+        self._log.warning(
+            "proxy addresses could not be recorded",
+            event_name="proxies.unrecorded",
+            reason=str(error),
+        )
 
     def _read(self) -> dict[str, dict[str, Any]]:
         try:
@@ -94,14 +114,15 @@ class ProxyFile:
             )
         return dict(list(names.items())[-MOST:])
 
-    def _rewrite(self) -> None:
-        """Write what counts into a new file that takes the old one's place."""
+    def _rewritten(self) -> TextIO:
+        """Write what counts into a new file that takes the old one's place; return it to append."""
         fresh = self._path.with_suffix(".new")
         with open(fresh, "w", encoding="utf-8", opener=_private) as file:
             file.writelines(json.dumps(record) + "\n" for record in self.names.values())
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self._path)
+        return self._path.open("a", encoding="utf-8")
 
 
 def _private(path: str, flags: int) -> int:

@@ -158,6 +158,7 @@ class TwoMachines:
         for table, rows in tables.items():
             for row in rows:
                 lines += [f"[[{table}]]", *(f"{name} = {_toml(v)}" for name, v in row.items())]
+        self.file(role).touch(mode=0o600)
         self.file(role).write_text("\n".join(lines) + "\n")
 
     def file(self, role: Role) -> Path:

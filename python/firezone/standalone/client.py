@@ -7,6 +7,8 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from .values import host_and_port
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -39,6 +41,8 @@ class FileClientSource:
         self._log = log
         self._clock = clock
         self._dead: dict[str, float] = {}
+        self._serving: dict[str, str] = {}
+        """Resource id to the id of the Gateway that was chosen for it last."""
 
     def commands(self) -> list[dict[str, Any]]:
         """Return the commands that a core without any resource needs."""
@@ -70,9 +74,10 @@ class FileClientSource:
         if table is None:
             return "not_found"
         now = self._clock()
-        for gateway in sorted(self._gateways_of(table), key=lambda g: self._is_dead(g, now)):
+        for gateway in sorted(_wanted(table, self.tables), key=lambda g: self._is_dead(g, now)):
             address = await self._address(gateway)
             if address is not None:
+                self._serving[resource] = gateway.id
                 return gateway.command(address)
         return "offline"
 
@@ -104,41 +109,51 @@ class FileClientSource:
             for resource, table in after.items()
             if resource not in before or table.command() != before[resource].command()
         ]
+        for resource, table in before.items():
+            if resource in gone or _is_another(table, after[resource]):
+                # The core forgets it too, and asks when it is needed.
+                self._serving.pop(resource, None)
+        commands += await self._handed_over(former, before)
+        peers = {gateway.id for gateway in former.gateway}
+        lost = sorted(peers - {gateway.id for gateway in tables.gateway})
+        # The last: what they served is another's by then.
+        return commands + [{"type": "remove_gateway", "gateway": gateway} for gateway in lost]
+
+    async def _handed_over(
+        self, former: ClientTables, before: dict[str, ResourceTable]
+    ) -> list[dict[str, Any]]:
+        """Tell the core of Gateways that are others by now, or reached otherwise."""
         peers = {gateway.id: gateway for gateway in former.gateway}
-        kept = {gateway.id for gateway in tables.gateway}
-        commands += [
-            {"type": "remove_gateway", "gateway": gateway}
-            for gateway in sorted(peers.keys() - kept)
-        ]
-        for gateway in tables.gateway:
-            if gateway.id in peers and gateway != peers[gateway.id]:
-                commands += await self._moved(gateway)
+        now = {gateway.id: gateway for gateway in self.tables.gateway}
+        commands = []
+        for table in self.tables.resource:
+            serving = self._serving.get(table.id)
+            if serving is None:
+                continue
+            wanted = [gateway.id for gateway in _wanted(before[table.id], former)]
+            is_wanted_so = wanted == [gateway.id for gateway in _wanted(table, self.tables)]
+            is_reached_so = serving in now and _reached(peers[serving]) == _reached(now[serving])
+            if is_wanted_so and is_reached_so:
+                continue
+            answer = await self.authorize(table.id)
+            if isinstance(answer, str):
+                self._serving.pop(table.id)
+            elif not is_reached_so or answer["id"] != serving:
+                command = {"type": "authorize", "resource": table.id, "gateway": dict(answer)}
+                commands.append(command)
         return commands
-
-    async def _moved(self, gateway: GatewayTable) -> list[dict[str, Any]]:
-        """Tell the core that a Gateway is reached otherwise, by a resource that it serves first."""
-        address = await self._address(gateway)
-        served = [r for r in self.tables.resource if self._gateways_of(r)[:1] == [gateway]]
-        if address is None:
-            return []
-        peer = gateway.command(address)
-        return [{"type": "authorize", "resource": r.id, "gateway": peer} for r in served]
-
-    def _gateways_of(self, resource: ResourceTable) -> list[GatewayTable]:
-        by_name = {gateway.name: gateway for gateway in self.tables.gateway}
-        return [by_name[name] for name in resource.gateways] or list(self.tables.gateway)
 
     def _is_dead(self, gateway: GatewayTable, now: float) -> bool:
         return now - self._dead.get(gateway.id, -DEAD_FOR) < DEAD_FOR
 
     async def _address(self, gateway: GatewayTable) -> str | None:
-        host, _, port = gateway.endpoint.rpartition(":")
+        host, port = host_and_port(gateway.endpoint)
         loop = asyncio.get_running_loop()
         try:
             found = await loop.getaddrinfo(
-                host.strip("[]"), int(port), type=socket.SOCK_DGRAM, family=socket.AF_UNSPEC
+                host, port, type=socket.SOCK_DGRAM, family=socket.AF_UNSPEC
             )
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             self._log.warning(
                 "a Gateway's host has no address",
                 event_name="gateway.unknown",
@@ -147,8 +162,29 @@ class FileClientSource:
                 reason=str(error),
             )
             return None
-        address = found[0][4]
-        return f"[{address[0]}]:{port}" if ":" in str(address[0]) else f"{address[0]}:{port}"
+        where: tuple[Any, ...] = found[0][4]
+        address = str(where[0]).partition("%")[0]
+        if ":" not in address:
+            return f"{address}:{port}"
+        # An address of one link alone is nothing without it.
+        return f"[{address}%{where[3]}]:{port}" if where[3] else f"[{address}]:{port}"
+
+
+def _wanted(resource: ResourceTable, tables: ClientTables) -> list[GatewayTable]:
+    """Return the Gateways that may serve a resource, the most wanted first."""
+    by_name = {gateway.name: gateway for gateway in tables.gateway}
+    named = [by_name[name] for name in resource.gateways] or list(tables.gateway)
+    # A plain WireGuard peer knows nothing of names.
+    return [gateway for gateway in named if resource.dns is None or not gateway.plain]
+
+
+def _is_another(before: ResourceTable, after: ResourceTable) -> bool:
+    """Whether the core takes it as another resource; what people call it does not count."""
+    return before.command() | {"name": ""} != after.command() | {"name": ""}
+
+
+def _reached(gateway: GatewayTable) -> dict[str, object]:
+    return gateway.command(gateway.endpoint)
 
 
 def _set(resource: ResourceTable) -> dict[str, Any]:

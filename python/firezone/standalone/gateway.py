@@ -78,9 +78,12 @@ class FileGatewaySource:
         commands = [] if _add(known) == _add(client) else [_add(client)]
         had = {old[name].id: old[name] for name in known.resources}
         has = {new[name].id: new[name] for name in client.resources}
+        gone = had.keys() - has.keys()
+        if known.until != client.until and self._left(client) == 0:
+            gone |= had.keys()
         commands += [
             {"type": "revoke", "client": client.id, "resource": resource}
-            for resource in sorted(had.keys() - has.keys())
+            for resource in sorted(gone)
         ]
         for resource, table in has.items():
             same = resource in had and had[resource].command() == table.command()
@@ -96,15 +99,18 @@ class FileGatewaySource:
         ]
 
     def _grant(self, client: ClientTable, resource: ResourceTable) -> list[dict[str, Any]]:
-        """Return the command that grants, or that takes away what has ended."""
+        """Return the command that gives access, none if that has ended."""
+        left = self._left(client)
+        if left == 0:
+            return []
         command = {"type": "authorize", "client": client.id, "resource": resource.command()}
+        return [command if left is None else {**command, "expires_in": left}]
+
+    def _left(self, client: ClientTable) -> float | None:
+        """Return for how many seconds a Client still has access; None: it does not end."""
         if client.until is None:
-            return [command]
-        until = client.until if client.until.tzinfo else client.until.replace(tzinfo=dt.UTC)
-        left = (until - self._clock()).total_seconds()
-        if left <= 0:
-            return [{"type": "revoke", "client": client.id, "resource": resource.id}]
-        return [{**command, "expires_in": left}]
+            return None
+        return max(0.0, (client.until - self._clock()).total_seconds())
 
     @staticmethod
     def _resources(tables: GatewayTables) -> dict[str, ResourceTable]:

@@ -6,21 +6,20 @@ A Client's file has `[[gateway]]` and `[[resource]]`, a Gateway's has `[[client]
 
 from __future__ import annotations
 
-import datetime as dt  # noqa: TC003 - pydantic reads the annotations
-import difflib
-import re
+import stat
 import tomllib
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from firezone.errors import ConfigError
 
+from . import values
 from .identity import Addresses, peer_id, resource_id, tunnel_addresses
+from .wrong import nearest, wrong_place, wrong_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 __all__ = [
@@ -33,56 +32,10 @@ __all__ = [
     "read_gateway",
 ]
 
-_PORTS: Final = re.compile(r"(?P<protocol>tcp|udp)(/(?P<first>\d+)(-(?P<last>\d+))?)?|icmp")
-_KEY: Final = re.compile(r"[A-Za-z0-9+/]{43}=")
-_HIGHEST_PORT: Final = 2**16 - 1
-
-
-def _key(value: object) -> object:
-    if not isinstance(value, str) or not _KEY.fullmatch(value):
-        message = "a key is 32 bytes in base64, which are 44 characters"
-        raise ValueError(message)
-    return value
-
-
-def _endpoint(value: object) -> object:
-    host, colon, port = str(value).rpartition(":")
-    if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 2**16):
-        message = "an endpoint is host:port, like gw.example.net:52625 or [2001:db8::1]:52625"
-        raise ValueError(message)
-    return value
-
-
-def _fixed(value: object) -> object:
-    host = str(_endpoint(value)).rpartition(":")[0]
-    # A Gateway looks up no names of its Clients: who moves speaks first.
-    ip_address(host.removeprefix("[").removesuffix("]"))
-    return value
-
-
-def _filter(text: str) -> dict[str, object]:
-    match = _PORTS.fullmatch(text)
-    if match is None:
-        message = f"{text!r} is none of tcp, tcp/443, tcp/8000-8100, udp, udp/..., icmp"
-        raise ValueError(message)
-    protocol = match["protocol"]
-    if protocol is None:
-        return {"protocol": "icmp"}
-    first = int(match["first"] or 0)
-    last = int(match["last"] or match["first"] or _HIGHEST_PORT)
-    if not first <= last <= _HIGHEST_PORT:
-        message = f"{text!r} is no range of ports"
-        raise ValueError(message)
-    return {"protocol": protocol, "port_range_start": first, "port_range_end": last}
-
-
-Key = Annotated[str, BeforeValidator(_key)]
-EndpointText = Annotated[str, BeforeValidator(_endpoint)]
-FixedEndpoint = Annotated[str, BeforeValidator(_fixed)]
-
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Errors may not show what was given: it may be a key.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class ResourceTable(_Table):
@@ -98,20 +51,18 @@ class ResourceTable(_Table):
             means all.
     """
 
-    name: str
-    dns: str | None = None
-    cidr: IPv4Network | IPv6Network | None = None
-    ports: tuple[str, ...] = ()
+    name: values.Text
+    dns: values.Text | None = None
+    cidr: values.Network | None = None
+    ports: values.Ports = ()
     ip_stack: Literal["dual", "ipv4_only", "ipv6_only"] = "dual"
-    gateways: tuple[str, ...] = ()
+    gateways: values.Texts = ()
 
     def model_post_init(self, _context: object) -> None:
         """Check what one field alone cannot tell."""
         if (self.dns is None) == (self.cidr is None):
             message = "a resource has either dns or cidr"
             raise ValueError(message)
-        for port in self.ports:
-            _filter(port)
 
     @property
     def id(self) -> str:
@@ -125,7 +76,7 @@ class ResourceTable(_Table):
             if self.dns is not None
             else {"type": "cidr", "address": str(self.cidr)}
         )
-        filters = [_filter(port) for port in self.ports]
+        filters = [values.filter_of(port) for port in self.ports]
         return {"id": self.id, "name": self.name, "filters": filters, **target}
 
 
@@ -141,12 +92,12 @@ class _Peer(_Table):
         plain: Whether it is any other WireGuard program and not firezone's.
     """
 
-    name: str
-    public_key: Key
-    preshared_key: SecretStr | None = None
-    addresses: tuple[IPv4Address, IPv6Address] | None = None
-    persistent_keepalive: float | None = None
-    plain: bool = False
+    name: values.Text
+    public_key: values.Key
+    preshared_key: values.Secret | None = None
+    addresses: values.Addresses | None = None
+    persistent_keepalive: values.Keepalive | None = None
+    plain: values.Flag = False
 
     @property
     def id(self) -> str:
@@ -191,7 +142,7 @@ class GatewayTable(_Peer):
         endpoint: Where it is reached: `host:port`.
     """
 
-    endpoint: EndpointText
+    endpoint: values.Endpoint
 
 
 class ClientTable(_Peer):
@@ -199,13 +150,13 @@ class ClientTable(_Peer):
 
     Args:
         resources: Names of what it may use.
-        until: When its access ends; none means never.
+        until: When its access ends, in UTC if no offset is written; none means never.
         endpoint: Its address and port, if it has a fixed place; else it speaks first.
     """
 
-    resources: tuple[str, ...] = ()
-    until: dt.datetime | None = None
-    endpoint: FixedEndpoint | None = None
+    resources: values.Texts = ()
+    until: values.Until | None = None
+    endpoint: values.FixedEndpoint | None = None
 
 
 class ClientTables(_Table):
@@ -214,28 +165,12 @@ class ClientTables(_Table):
     gateway: tuple[GatewayTable, ...] = ()
     resource: tuple[ResourceTable, ...] = ()
 
-    def model_post_init(self, _context: object) -> None:
-        """Check references and what must differ."""
-        _check_peers(self.gateway)
-        _check_resources(self.resource)
-        known = {gateway.name for gateway in self.gateway}
-        for resource in self.resource:
-            _check_names(resource.gateways, known, f"resource {resource.name}", "gateway")
-
 
 class GatewayTables(_Table):
     """All tables of a Gateway's file."""
 
     client: tuple[ClientTable, ...] = ()
     resource: tuple[ResourceTable, ...] = ()
-
-    def model_post_init(self, _context: object) -> None:
-        """Check references and what must differ."""
-        _check_peers(self.client)
-        _check_resources(self.resource)
-        known = {resource.name for resource in self.resource}
-        for client in self.client:
-            _check_names(client.resources, known, f"client {client.name}", "resource")
 
 
 T = TypeVar("T", bound=_Table)
@@ -245,78 +180,100 @@ def read_client(path: Path) -> ClientTables:
     """Read the tables of a Client's file.
 
     Raises:
-        ConfigError: Something in them is wrong; the message names the place.
+        ConfigError: Something in them is wrong; the message names file, table and field.
     """
-    return _read(path, ClientTables)
+    tables = _read(path, ClientTables, {"gateway": GatewayTable, "resource": ResourceTable})
+    _check_peers(path, "gateway", tables.gateway)
+    _check_resources(path, tables.resource)
+    _check_known(path, "resource", tables.resource, "gateways", tables.gateway)
+    plain = {gateway.name for gateway in tables.gateway if gateway.plain}
+    for resource in tables.resource:
+        wanted = plain.intersection(resource.gateways)
+        if resource.dns is not None and wanted:
+            reason = f"{min(wanted)} is a plain WireGuard peer, which serves networks, not names"
+            raise wrong_place(path, "resource", resource.name, "gateways", reason)
+    return tables
 
 
 def read_gateway(path: Path) -> GatewayTables:
     """Read the tables of a Gateway's file; as `read_client`."""
-    return _read(path, GatewayTables)
+    tables = _read(path, GatewayTables, {"client": ClientTable, "resource": ResourceTable})
+    _check_peers(path, "client", tables.client)
+    _check_resources(path, tables.resource)
+    _check_known(path, "client", tables.client, "resources", tables.resource)
+    for resource in tables.resource:
+        if resource.gateways:
+            reason = "a Gateway's file says who may use it in [[client]], not through whom"
+            raise wrong_place(path, "resource", resource.name, "gateways", reason)
+    return tables
 
 
-def _read(path: Path, kind: type[T]) -> T:
+def _read(path: Path, kind: type[T], models: dict[str, type[Any]]) -> T:
     """Read the tables of `kind`; everything else in the file are settings, which others check."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
+        mode = stat.S_IMODE(path.stat().st_mode)
     except FileNotFoundError as error:
         message = f"{path} does not exist"
         raise ConfigError(message, hint="name another file with --config") from error
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}", origin=str(path)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}", origin=str(path)) from error
     tables = {name: content[name] for name in kind.model_fields if name in content}
     try:
-        return kind(**tables)
+        checked = kind(**tables)
     except ValidationError as error:
-        raise _wrong(path, error, tables) from error
+        raise wrong_table(path, error, tables, models) from None
+    if mode & 0o077:
+        _check_no_secret(path, tables)
+    return checked
 
 
-def _wrong(path: Path, error: ValidationError, tables: Mapping[str, Any]) -> ConfigError:
-    first = error.errors(include_url=False, include_input=False)[0]
-    *place, last = first["loc"] or ("the tables",)
-    where = _place(place, tables)
-    reason = str(first["msg"]).removeprefix("Value error, ")
-    return ConfigError(f"{path}: {where}{last}: {reason}", setting=str(last), origin=str(path))
+def _check_no_secret(path: Path, tables: dict[str, list[dict[str, Any]]]) -> None:
+    for table, rows in tables.items():
+        for row in rows:
+            if "preshared_key" in row:
+                reason = "others can read this file, and so the key"
+                hint = f"chmod 600 {path}"
+                raise wrong_place(path, table, row["name"], "preshared_key", reason, hint=hint)
 
 
-def _place(place: list[int | str], tables: Mapping[str, Any]) -> str:
-    """Name a table by what its file calls it: `[[gateway]] office: `."""
-    if not place:
-        return ""
-    table = str(place[0])
-    if len(place) == 1 or not isinstance(place[1], int):
-        return f"[[{table}]] "
-    try:
-        name = tables[table][place[1]]["name"]
-    except (KeyError, IndexError, TypeError):
-        name = f"number {place[1] + 1}"
-    return f"[[{table}]] {name}: "
+def _check_peers(path: Path, table: str, peers: Sequence[GatewayTable | ClientTable]) -> None:
+    _check_unique(path, table, peers, "name", lambda peer: peer.name)
+    _check_unique(path, table, peers, "public_key", lambda peer: peer.public_key)
+    _check_unique(path, table, peers, "addresses", lambda peer: str(peer.tunnel[0]))
+    _check_unique(path, table, peers, "addresses", lambda peer: str(peer.tunnel[1]))
 
 
-def _check_peers(peers: tuple[_Peer, ...]) -> None:
-    _check_unique((peer.name for peer in peers), "name")
-    _check_unique((peer.public_key for peer in peers), "public_key")
-    _check_unique((str(address) for peer in peers for address in peer.tunnel), "tunnel address")
+def _check_resources(path: Path, resources: Sequence[ResourceTable]) -> None:
+    _check_unique(path, "resource", resources, "name", lambda resource: resource.name)
+    _check_unique(path, "resource", resources, "dns", lambda r: r.dns and r.dns.lower())
+    _check_unique(path, "resource", resources, "cidr", lambda r: r.cidr and str(r.cidr))
 
 
-def _check_resources(resources: tuple[ResourceTable, ...]) -> None:
-    _check_unique((resource.name for resource in resources), "name")
-    _check_unique((str(resource.dns or resource.cidr) for resource in resources), "dns or cidr")
-
-
-def _check_unique(values: Iterable[str], what: str) -> None:
-    seen: set[str] = set()
-    for value in values:
+def _check_unique(
+    path: Path, table: str, rows: Sequence[Any], field: str, of: Callable[[Any], str | None]
+) -> None:
+    seen: dict[str, str] = {}
+    for row in rows:
+        value = of(row)
+        if value is None:
+            continue
         if value in seen:
-            message = f"two tables have the {what} {value}"
-            raise ValueError(message)
-        seen.add(value)
+            other = "another one" if field == "name" else seen[value]
+            reason = f"{value} is already that of {other}"
+            raise wrong_place(path, table, row.name, field, reason)
+        seen[value] = row.name
 
 
-def _check_names(names: tuple[str, ...], known: set[str], who: str, kind: str) -> None:
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
-            message = f"{who}: there is no {kind} {name}; {hint}"
-            raise ValueError(message)
+def _check_known(
+    path: Path, table: str, rows: Sequence[Any], field: str, others: Sequence[Any]
+) -> None:
+    """Check that what a field names has a table."""
+    known = {other.name: other for other in others}
+    for row in rows:
+        for name in getattr(row, field):
+            if name not in known:
+                reason = f"there is no [[{field.removesuffix('s')}]] {name}"
+                raise wrong_place(path, table, row.name, field, reason, hint=nearest(name, known))
