@@ -12,7 +12,7 @@ VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
 DEMO_VENV := $(CARGO_TARGET_DIR)/demo-venv
 STAGE := .ci/stage
-SYSTEM_PACKAGES := iputils-ping nginx-light dnsmasq-base bind9-dnsutils curl tcpdump jq iproute2 nftables unbound iperf3 tshark valgrind python3-venv build-essential conntrack dbus-daemon musl-tools
+SYSTEM_PACKAGES := iputils-ping nginx-light dnsmasq-base bind9-dnsutils curl tcpdump jq iproute2 nftables unbound iperf3 tshark valgrind python3-venv build-essential conntrack dbus-daemon musl-tools wireguard-go wireguard-tools
 # Programs of these are started by tests; installing them would change the host.
 PEER_PACKAGES := systemd-resolved libsystemd-shared polkitd libpolkit-agent-1-0 libpolkit-gobject-1-0 libduktape207
 DEMO_PACKAGES := nftables nginx-light dnsmasq-base curl tcpdump iproute2 python3-venv build-essential
@@ -98,6 +98,12 @@ promise: setup ## Hold the promise over its full matrix, in virtual and real tim
 .PHONY: restarts
 restarts: setup ## Kill Clients and Gateways in mid-transfer; writes docs/results/restarts.md
 	$(BIN)/python tests/restarts/run.py $(ARGS)
+
+.PHONY: interop
+interop: setup ## Put plain WireGuard programs in the place of ours, with 1 GiB and rekeys; writes docs/results/interop.md
+	cargo install --locked --quiet --root $(CARGO_TARGET_DIR)/tools boringtun-cli
+	if command -v go >/dev/null; then GOBIN=$(CARGO_TARGET_DIR)/tools/bin go install golang.zx2c4.com/wireguard@latest; fi
+	$(BIN)/python tests/interop/run.py --programs $(CARGO_TARGET_DIR)/tools/bin $(ARGS)
 
 .PHONY: faults
 faults: ## Plant one fault after the other and see a test of its rule fail; writes docs/results/faults.md

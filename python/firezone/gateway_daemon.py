@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 from . import keys
@@ -13,7 +14,7 @@ from .gateway import Gateway
 from .host.journal import Journal
 from .host.linux import LinuxHost
 from .host.netlink import Netlink
-from .host.plan import FWMARK, GatewayNetwork
+from .host.plan import FWMARK, TUNNEL_NETWORKS, GatewayNetwork
 from .places import PlacesFile
 from .resolver import Resolver, Server, read_hosts, read_nameservers
 from .standalone.gateway import FileGatewaySource
@@ -23,6 +24,7 @@ from .standalone.tables import GatewayTables, read_gateway
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from .host.plan import Network
     from .logs import LogPipeline
     from .orchestration import Method
     from .settings import GatewaySettings
@@ -70,9 +72,7 @@ class _GatewayDaemon:
         stack.enter_context(undone(self._host.undo, self._logs))
         self._endpoint = Endpoint(self._config(), self._key)
         stack.push_async_callback(self._endpoint.stop)
-        ipv4, ipv6 = self._addresses
-        masquerade = self._settings.masquerade
-        self._host.apply(GatewayNetwork(self._settings.tun, ipv4, ipv6, masquerade=masquerade))
+        self._host.apply(self._network())
         self._gateway = Gateway(
             self._endpoint,
             Resolver(self._servers, read_hosts(self._settings.hosts), log=self._log),
@@ -111,6 +111,20 @@ class _GatewayDaemon:
             "buffer": buffer_limits(settings),
         }
 
+    def _network(self) -> GatewayNetwork:
+        ipv4, ipv6 = self._addresses
+        masquerade = self._settings.masquerade
+        # Plain WireGuard peers have addresses that their administrators chose.
+        clients = (ip_network(a) for c in self._source.tables.client for a in c.tunnel)
+        elsewhere = {c for c in clients if not _is_tunnel(c)}
+        return GatewayNetwork(
+            self._settings.tun,
+            ipv4,
+            ipv6,
+            masquerade=masquerade,
+            client_networks=frozenset({*TUNNEL_NETWORKS, *elsewhere}),
+        )
+
     def _dns_servers(self) -> dict[str, Any]:
         servers = [_text(server) for server in self._servers]
         return {"type": "set_dns_servers", "servers": servers}
@@ -124,6 +138,7 @@ class _GatewayDaemon:
         tables = _checked(read_gateway(self._file))
         for command in self._source.change(tables):
             self._endpoint.send(command)
+        await asyncio.to_thread(self._host.apply, self._network())
         self._log.info("file taken over", event_name="config.reloaded", file=str(self._file))
 
     def _methods(self) -> dict[str, Method]:
@@ -147,6 +162,10 @@ class _GatewayDaemon:
     def _status_line(self) -> str:
         tables = self._source.tables
         return f"{len(tables.client)} clients, {len(tables.resource)} resources"
+
+
+def _is_tunnel(client: Network) -> bool:
+    return any(client[0] in network for network in TUNNEL_NETWORKS)
 
 
 def _checked(tables: GatewayTables) -> GatewayTables:

@@ -1,0 +1,191 @@
+"""Put plain WireGuard programs in the place of our Gateway and Client; write what came of it.
+
+Each program, in each role: a large file both ways, two rekeys in real time while a file loads, and
+a file during which both ends move to other addresses. Two machines in namespaces, curl and nginx.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.system.plain_wireguard import WIREGUARD_GO, PlainWireGuard, Program  # noqa: E402
+from tests.system.transfers import MIB, Loading, fetch, send  # noqa: E402
+from tests.system.two_machines import SITE, Role, TwoMachines  # noqa: E402
+
+RESULTS = ROOT / "docs" / "results" / "interop.md"
+URL = f"http://{SITE[0]}"
+REKEYS = 2
+REKEY_AFTER = 120
+PATIENCE = 900
+"""Seconds that the large file may take one way."""
+MOVE_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Came:
+    """What came of one program in one role."""
+
+    program: str
+    role: Role
+    down: bool
+    up: bool
+    handshakes: int
+    slow: bool
+    roamed: bool
+    fault: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether all of it was as it should be."""
+        parts = (self.down, self.up, self.slow, self.roamed, self.handshakes > REKEYS)
+        return all(parts)
+
+
+def found_programs(folder: Path) -> list[Program]:
+    """Return the programs: Debian's wireguard-go, and what `make interop` built in `folder`."""
+    boringtun = (str(folder / "boringtun-cli"), "--foreground", "--disable-drop-privileges")
+    newest = (str(folder / "wireguard"), "--foreground")
+    programs = [
+        WIREGUARD_GO,
+        Program(f"wireguard-go {_go_version(folder / 'wireguard')}", newest),
+        Program(_version(boringtun[0]), boringtun),
+    ]
+    return [program for program in programs if shutil.which(program.command[0])]
+
+
+def run(program: Program, role: Role, size: int, rekeys: int) -> Came:
+    """Put a program into a role and judge each part; what broke is told, and the next goes on."""
+    came: dict[str, bool] = dict.fromkeys(("down", "up", "slow", "roamed"), False)
+    seen: set[int] = set()
+    fault = ""
+    with TwoMachines() as machines:
+        try:
+            plain = PlainWireGuard(machines, role, program)
+            plain.begin()
+            digest = machines.payload(size * MIB)
+            came["down"] = fetch(machines, f"{URL}/file", patience=PATIENCE) == digest
+            came["up"] = send(machines, URL, patience=PATIENCE) == digest
+            came["slow"] = _rekeyed(machines, plain, seen, rekeys)
+            came["roamed"] = _roamed(machines, plain)
+        except (AssertionError, subprocess.TimeoutExpired) as error:
+            fault = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return Came(program.name, role, **came, handshakes=len(seen), fault=fault)
+
+
+def _rekeyed(machines: TwoMachines, plain: PlainWireGuard, seen: set[int], rekeys: int) -> bool:
+    """Load slowly for longer than the rekeys take; note when each handshake was."""
+    size = max(2, rekeys * REKEY_AFTER * 11 // 10 // 2)
+    digest = machines.payload(size * MIB)
+    loading = Loading(machines, f"{URL}/file", rate="500K", patience=size * 4 + 60)
+    while not loading.is_over:
+        seen.add(plain.handshake())
+        time.sleep(1)
+    return loading.ended() == digest
+
+
+def _roamed(machines: TwoMachines, plain: PlainWireGuard) -> bool:
+    """Move our side, then the program's, while a file loads."""
+    digest = machines.payload(MOVE_SIZE * MIB)
+    loading = Loading(machines, f"{URL}/file")
+    plain.move_other()
+    loading.grows()
+    followed = plain.endpoint().startswith(f"{plain.other_place}:")
+    plain.move()
+    whole = loading.ended() == digest
+    return whole and followed and plain.place_known_to_other() == plain.place
+
+
+def _version(program: str) -> str:
+    if not Path(program).exists():
+        return "absent"
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    return said.stdout.strip()
+
+
+def _go_version(program: Path) -> str:
+    """Return the version of the module that a Go program was built from."""
+    if not program.exists():
+        return "absent"
+    said = subprocess.run(
+        ["go", "version", "-m", str(program)], capture_output=True, text=True, check=True
+    )
+    row = next(line for line in said.stdout.splitlines() if line.split()[:1] == ["mod"])
+    return row.split()[2]
+
+
+def report(runs: list[Came], size: int) -> str:
+    """Write the page."""
+    day = dt.datetime.now(dt.UTC).date()
+    lines = [
+        "# Plain WireGuard programs in the place of ours",
+        "",
+        f"Written by `make interop` on {day}. {size} MiB each way through a CIDR resource; a slow",
+        "load during which the program's `wg show latest-handshakes` is asked every second: the",
+        f"first handshake and {REKEYS} rekeys at least; and a load of {MOVE_SIZE} MiB during which",
+        "first our side, then the program's, goes on from another underlay address, which `wg show",
+        "endpoints` and `firezone client|gateway status` must tell. *yes* for a file is an equal",
+        "SHA-256. Two machines in namespaces; the program's device has an MTU of 1420, ours 1280.",
+        "",
+        "| program | in the place of our | down | up | handshakes | slow load | roaming |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for came in runs:
+        cells = (
+            came.program,
+            came.role.capitalize(),
+            _said(is_so=came.down),
+            _said(is_so=came.up),
+            str(came.handshakes),
+            _said(is_so=came.slow),
+            _said(is_so=came.roamed) + (f" ({came.fault})" if came.fault else ""),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    good = sum(came.is_good for came in runs)
+    lines += ["", f"{good} of {len(runs)} were as they should be."]
+    return "\n".join(lines) + "\n"
+
+
+def _said(*, is_so: bool) -> str:
+    return "yes" if is_so else "**no**"
+
+
+def main() -> int:
+    """Run all programs in both roles."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--programs", type=Path, required=True, help="folder of built programs")
+    parser.add_argument("--size", type=int, default=1024, help="MiB of the large file")
+    parser.add_argument("--only", default="", help="part of the name of the programs to run")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the page goes")
+    parser.add_argument("--rekeys", type=int, default=REKEYS, help="rekeys that are waited for")
+    given = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if os.geteuid() != 0:
+        sys.stderr.write("needs root: it makes network namespaces\n")
+        return 6
+    runs = []
+    for program in found_programs(given.programs):
+        if given.only not in program.name:
+            continue
+        for role in ("gateway", "client"):
+            came = run(program, role, given.size, given.rekeys)
+            sys.stdout.write(f"{came}\n")
+            sys.stdout.flush()
+            runs.append(came)
+    given.results.write_text(report(runs, given.size))
+    return int(not runs or not all(came.is_good for came in runs))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
