@@ -166,6 +166,20 @@ impl Direct {
         self.carry();
     }
 
+    /// Lets the timers of both ends act, as long as any is due.
+    pub(crate) fn wake(&mut self) {
+        let due = |at: Option<(Instant, tunnel::Reason)>, now| at.is_some_and(|(at, _)| at <= now);
+        while due(self.client.poll_timeout(self.now), self.now) {
+            self.wake_client();
+        }
+        while due(self.gateway.poll_timeout(self.now), self.now) {
+            let mut io = Io { send: &mut self.down, host: &mut self.gateway_host };
+            self.gateway.handle_timeout(self.now, &mut io);
+            self.carry();
+        }
+        self.settle();
+    }
+
     /// Lets the Client's timers act once.
     pub(crate) fn wake_client(&mut self) {
         let mut io = Io { send: &mut self.up, host: &mut self.client_host };

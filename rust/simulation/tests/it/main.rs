@@ -7,6 +7,7 @@
 mod access;
 mod bad_input;
 mod client_flows;
+mod crowded;
 #[path = "../direct/mod.rs"]
 mod direct;
 mod direct_flows;
@@ -18,10 +19,12 @@ mod forgotten;
 mod gateway_dns;
 mod handover;
 mod holding;
+mod isolation;
 mod liveness;
 mod matrix;
 mod promise;
 mod restart;
+mod rfc;
 mod rig;
 mod seeds;
 mod several;

@@ -16,10 +16,13 @@ impl Gateway {
         let Some(client) = self.clients.of_address(summary.destination) else {
             return self.drop_train(&train, Refusal::NoPeer);
         };
-        let returned = if self.is_own(summary.source) {
-            Ok(())
-        } else if matches!(summary.transport, Transport::IcmpError) {
+        // Errors first: those of the Gateway's own host, too, quote packets that were translated.
+        let returned = if matches!(summary.transport, Transport::IcmpError) {
             return self.return_error(client, &train, now, io);
+        } else if self.is_own(summary.source) {
+            Ok(())
+        } else if self.is_tunnel(summary.source) {
+            Err(Refusal::NotAllowed)
         } else {
             self.translate_back(client, &mut train, now)
         };
