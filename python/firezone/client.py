@@ -84,6 +84,10 @@ class Client:
         """Return rows of the Client's state: `resources`, `flows`, `peers`, `counters`."""
         return await self._inspector.inspect(what, limit=limit)
 
+    async def explain(self, params: dict[str, Any]) -> list[dict[str, Any]]:
+        """Say what would become of a packet; the method `explain` of the control socket."""
+        return await self._inspector.explain(params)
+
     def methods(self) -> dict[str, Method]:
         """Return the Client's methods of the control socket."""
         tables = {

@@ -17,6 +17,7 @@ from .host.dns.resolver_source import SystemResolvers
 from .host.journal import Journal
 from .host.linux import LinuxHost
 from .host.plan import FWMARK, ClientNetwork
+from .metrics import metrics_method, served
 from .proxies import ProxyFile
 from .standalone.client import FileClientSource
 from .standalone.identity import tunnel_addresses
@@ -95,6 +96,7 @@ class _ClientDaemon:
         sentinels = await self._first_sentinels()
         stack.enter_context(undone(dns.revert, self._logs))
         dns.apply(tun=self._settings.tun, sentinels=sentinels)
+        await stack.enter_async_context(served(self._settings.metrics, "client", self._state))
         self._lifecycle.watch(self._host.watch(self._host_changed))
         if not self._settings.dns_servers:
             self._lifecycle.watch(resolvers.watch(self._servers_changed))
@@ -186,13 +188,34 @@ class _ClientDaemon:
         self._log.info("file taken over", event_name="config.reloaded", file=str(self._file))
 
     def _methods(self) -> dict[str, Method]:
-        return {**self._client.methods(), "status": self._status}
+        own: dict[str, Method] = {
+            "status": self._status,
+            "explain": self._explain,
+            "metrics": metrics_method("client", self._state),
+        }
+        return {**self._client.methods(), **own}
 
-    async def _status(self, _params: dict[str, Any]) -> dict[str, Any]:
-        ipv4, ipv6 = self._settings.tunnel_addresses or tunnel_addresses(self._public_key)
+    async def _explain(self, params: dict[str, Any]) -> list[dict[str, Any]]:
+        rows = await self._client.explain(params)
+        for row in rows:
+            if row.get("gateway") is not None:
+                row["gateway_name"] = self._source.gateway_name(row["gateway"])
+        return rows
+
+    async def _state(self) -> dict[str, Any]:
+        (counters,) = await self._client.inspect("counters")
+        io, peers = self._endpoint.counters(), await self._peers()
+        return {"counters": counters, "io": io, "peers": peers}
+
+    async def _peers(self) -> list[dict[str, Any]]:
         peers = await self._client.inspect("peers")
         for peer in peers:
             peer["name"] = self._source.gateway_name(peer["gateway"])
+        return peers
+
+    async def _status(self, _params: dict[str, Any]) -> dict[str, Any]:
+        ipv4, ipv6 = self._settings.tunnel_addresses or tunnel_addresses(self._public_key)
+        peers = await self._peers()
         tables = self._source.tables
         return {
             "public_key": self._public_key,

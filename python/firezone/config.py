@@ -52,7 +52,6 @@ _FOREIGN: Final = frozenset(
         "ID",
         "INC_BUF",
         "MAX_PARTITION_TIME",
-        "METRICS",
         "NAME",
         "NO_INC_BUF",
         "NO_TELEMETRY",

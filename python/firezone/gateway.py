@@ -18,7 +18,7 @@ from .orchestration import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from structlog.typing import FilteringBoundLogger
 
@@ -47,6 +47,7 @@ class Gateway:
         log: Where events go.
         flow_logs: Whether flows are recorded at info; otherwise they are at debug.
         listeners: Type of an event to what is told of it as well.
+        name_of: What people call a Client or a resource, by its id.
     """
 
     def __init__(
@@ -57,12 +58,14 @@ class Gateway:
         *,
         flow_logs: bool = False,
         listeners: Mapping[str, Listener] | None = None,
+        name_of: Callable[[str | None], str | None] | None = None,
     ) -> None:
         self._port = port
         self._resolver = resolver
         self._log = log
         self._listeners = dict(listeners or {})
-        self._record_flow = log.info if flow_logs else log.debug
+        self._name_of = name_of
+        self._write_flow = log.info if flow_logs else log.debug
         self._inspector = Inspector(port)
         self._turns = asyncio.Semaphore(LOOKUPS_AT_ONCE)
         self._lookups: set[asyncio.Task[None]] = set()
@@ -81,6 +84,10 @@ class Gateway:
     async def inspect(self, what: Question, *, limit: int | None = None) -> list[dict[str, Any]]:
         """Return rows of the Gateway's state: `translations`, `flows`, `peers` or `counters`."""
         return await self._inspector.inspect(what, limit=limit)
+
+    async def explain(self, params: dict[str, Any]) -> list[dict[str, Any]]:
+        """Say what would become of a packet; the method `explain` of the control socket."""
+        return await self._inspector.explain(params)
 
     def methods(self) -> dict[str, Method]:
         """Return the Gateway's methods of the control socket."""
@@ -103,9 +110,9 @@ class Gateway:
             case "nat":
                 self._record_nat(event)
             case "flow_opened":
-                self._record_flow("flow opened", event_name="flow.opened", **fields_of(event))
+                self._record_flow("opened", event)
             case "flow_closed":
-                self._record_flow("flow closed", event_name="flow.closed", **fields_of(event))
+                self._record_flow("closed", event)
             case "access_expired":
                 self._log.info("access expired", event_name="access.expired", **fields_of(event))
             case "peer" | "peer_refused":
@@ -139,6 +146,13 @@ class Gateway:
                 name=event["name"],
                 reason=str(error),
             )
+
+    def _record_flow(self, what: str, event: Mapping[str, Any]) -> None:
+        fields = fields_of(event)
+        if self._name_of is not None:
+            fields["client_name"] = self._name_of(event["client"])
+            fields["resource_name"] = self._name_of(event["resource"])
+        self._write_flow(f"flow {what}", event_name=f"flow.{what}", **fields)
 
     def _record_nat(self, event: dict[str, Any]) -> None:
         what = event["event"]

@@ -15,6 +15,7 @@ from .host.journal import Journal
 from .host.linux import LinuxHost
 from .host.netlink import Netlink
 from .host.plan import FWMARK, TUNNEL_NETWORKS, GatewayNetwork
+from .metrics import metrics_method, served
 from .places import PlacesFile
 from .resolver import Resolver, Server, read_hosts, read_nameservers
 from .standalone.gateway import FileGatewaySource
@@ -79,10 +80,12 @@ class _GatewayDaemon:
             self._log,
             flow_logs=self._settings.flow_logs,
             listeners={"tun_failed": self._tun_failed, "peer": places.record},
+            name_of=self._source.name_of,
         )
         stack.push_async_callback(ended, self._lifecycle.follow(self._gateway.run()))
         for command in (self._dns_servers(), *self._source.commands(places.places)):
             self._endpoint.send(command)
+        await stack.enter_async_context(served(self._settings.metrics, "gateway", self._state))
         self._lifecycle.watch(self._host.watch(lambda _change: None))
         await self._lifecycle.run(self._methods(), self._status_line)
 
@@ -142,13 +145,34 @@ class _GatewayDaemon:
         self._log.info("file taken over", event_name="config.reloaded", file=str(self._file))
 
     def _methods(self) -> dict[str, Method]:
-        return {**self._gateway.methods(), "status": self._status}
+        own: dict[str, Method] = {
+            "status": self._status,
+            "explain": self._explain,
+            "metrics": metrics_method("gateway", self._state),
+        }
+        return {**self._gateway.methods(), **own}
+
+    async def _explain(self, params: dict[str, Any]) -> list[dict[str, Any]]:
+        rows = await self._gateway.explain(params)
+        for row in rows:
+            row["client_name"] = self._source.name_of(row["client"])
+            row["resource_name"] = self._source.name_of(row["resource"])
+        return rows
+
+    async def _state(self) -> dict[str, Any]:
+        (counters,) = await self._gateway.inspect("counters")
+        io, peers = self._endpoint.counters(), await self._peers()
+        return {"counters": counters, "io": io, "peers": peers}
+
+    async def _peers(self) -> list[dict[str, Any]]:
+        peers = await self._gateway.inspect("peers")
+        for peer in peers:
+            peer["name"] = self._source.name_of(peer["client"])
+        return peers
 
     async def _status(self, _params: dict[str, Any]) -> dict[str, Any]:
         ipv4, ipv6 = self._addresses
-        peers = await self._gateway.inspect("peers")
-        for peer in peers:
-            peer["name"] = self._source.client_name(peer["client"])
+        peers = await self._peers()
         return {
             "public_key": self._public_key,
             "tun": self._settings.tun,

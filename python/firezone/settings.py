@@ -44,6 +44,21 @@ def _server(value: object) -> object:
     return text
 
 
+def _listen(value: object) -> object:
+    """Check where to listen: an address and a port."""
+    if value is None:
+        return None
+    host, colon, port = str(value).rpartition(":")
+    address = ip_address(host.removeprefix("[").removesuffix("]"))
+    brackets = f"[{address}]" if isinstance(address, IPv6Address) else str(address)
+    is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) < 2**16
+    if not (colon and is_port and host == brackets):
+        message = "an address and a port, like 127.0.0.1:9090 or [::1]:9090"
+        raise ValueError(message)
+    return value
+
+
+Listen = Annotated[str | None, BeforeValidator(_listen)]
 Server = Annotated[str, BeforeValidator(_server)]
 Servers = Annotated[tuple[Server, ...], NoDecode, BeforeValidator(_split)]
 Pair = Annotated[tuple[IPv4Address, IPv6Address] | None, NoDecode, BeforeValidator(_split)]
@@ -96,6 +111,9 @@ class EndpointSettings(BaseSettings):
     control_socket: Path | None = _setting(
         None,
         "The control socket; by default /run/firezone/<role>.sock, or in the user's run folder.",
+    )
+    metrics: Listen = _setting(
+        None, "Where metrics are served for Prometheus, like 127.0.0.1:9090; nowhere by default."
     )
     buffer_queue_size: int = _setting(
         2**20, "Packets held for one name that is not ready (R11).", unit="bytes", ge=1280

@@ -11,7 +11,17 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "python" / "firezone"
 MAY_USE_CORE = {"nat", "client", "gateway", "lab", "endpoint", "keys"}
-HEAVY = {"pydantic", "pyroute2", "rich", "dns", "structlog", "asyncio", "click", "platformdirs"}
+HEAVY = {
+    "pydantic",
+    "pyroute2",
+    "rich",
+    "dns",
+    "structlog",
+    "asyncio",
+    "click",
+    "platformdirs",
+    "prometheus_client",
+}
 
 
 def imported(source: Path) -> set[str]:
@@ -58,6 +68,10 @@ def test_nobody_imports_the_command_line() -> None:
         ("firezone.cli.logs", {"click"}),
         ("firezone.cli.nat", {"click"}),
         ("firezone.cli.config", {"click"}),
+        ("firezone.cli.debug", {"click"}),
+        ("firezone.cli.dns", {"click"}),
+        ("firezone.cli.explain", {"click"}),
+        ("firezone.cli.ping", {"click"}),
     ],
 )
 def test_an_import_loads_nothing_heavy(module: str, allowed: set[str]) -> None:

@@ -256,8 +256,9 @@ class TestGateway:
         renamed = client("a", "web").model_copy(update={"name": "laptop"})
 
         assert source.change(GatewayTables(client=[renamed], resource=[web()])) == []
-        assert source.client_name(renamed.id) == "laptop"
-        assert source.client_name("who?") == "who?"
+        assert source.name_of(renamed.id) == "laptop"
+        assert source.name_of("who?") == "who?"
+        assert source.name_of(None) is None
 
     def test_another_secret_is_told_without_touching_access(self) -> None:
         source = self.source(GatewayTables(client=[client("a", "web")], resource=[web()]))

@@ -35,12 +35,16 @@ INTERRUPTED: Final = 130
 _COMMANDS: Final = {
     "client": "Run a Client on this host, look at it, end it.",
     "config": "Check and show the settings.",
+    "debug": "Look closely at a running endpoint.",
     "demo": "Transfer through a DNS resource while it is re-created again and again.",
+    "dns": "Ask the running Client for names.",
+    "explain": "Tell why a packet would pass or not.",
     "gateway": "Run a Gateway on this host, look at it, end it.",
     "host": "Show and undo what was changed on this host.",
     "keys": "Make private keys, and show the public keys that the other side needs.",
     "logs": "Show the log files for people.",
     "nat": "Look into a running endpoint's DNS resource NAT.",
+    "ping": "Ping a name or an address that a resource covers.",
     "version": "Show the version.",
 }
 """Command to its line in the help; the module and its command have the same name."""

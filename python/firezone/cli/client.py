@@ -29,9 +29,10 @@ def client() -> None:
     type=click.Choice(("systemd-resolved", "etc-resolv-conf", "disabled")),
     help="How programs of this host come to ask the Client.",
 )
-def up(*, file: Path | None, dns_control: str | None) -> None:
+@click.option("--metrics", help="Serve metrics there, like 127.0.0.1:9090.")
+def up(*, file: Path | None, dns_control: str | None, metrics: str | None) -> None:
     """Run until Ctrl-C, SIGTERM or `firezone client down`; SIGHUP reads the file again."""
-    run_role("client", file, {"dns_control": dns_control})
+    run_role("client", file, {"dns_control": dns_control, "metrics": metrics})
 
 
 @client.command()

@@ -24,9 +24,10 @@ def gateway() -> None:
     type=click.Path(path_type=Path),
     help="The file to read.  [default: /etc/firezone/gateway.toml]",
 )
-def run(*, file: Path | None) -> None:
+@click.option("--metrics", help="Serve metrics there, like 127.0.0.1:9090.")
+def run(*, file: Path | None, metrics: str | None) -> None:
     """Run until Ctrl-C or SIGTERM; SIGHUP reads the file again."""
-    run_role("gateway", file, {})
+    run_role("gateway", file, {"metrics": metrics})
 
 
 @gateway.command()

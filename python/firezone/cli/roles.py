@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from firezone.logs import LogPipeline
     from firezone.settings import EndpointSettings
 
-__all__ = ["call", "json_option", "run_role", "show_status", "socket_option"]
+T = TypeVar("T")
+
+__all__ = [
+    "PEERS",
+    "call",
+    "call_running",
+    "json_option",
+    "run_role",
+    "show_status",
+    "socket_option",
+]
 
 _FACTS = (
     "public_key",
@@ -28,7 +38,7 @@ _FACTS = (
     "sentinels",
     "dns_servers",
 )
-_PEERS = (
+PEERS = (
     "name",
     "address",
     "connected",
@@ -40,7 +50,7 @@ _PEERS = (
 )
 
 
-def socket_option(command: Callable[..., None]) -> Callable[..., None]:
+def socket_option(command: Callable[..., T]) -> Callable[..., T]:
     """Add `--socket`."""
     return click.option(
         "--socket",
@@ -61,6 +71,15 @@ def call(role: Role, path: Path | None, method: str, **params: object) -> Any:
 
     with ControlClient(path or socket_path(role)) as client:
         return client.call(method, **params)
+
+
+def call_running(path: Path | None, method: str, **params: object) -> Any:
+    """Call a method of the endpoint that runs here: a Client, else a Gateway."""
+    from firezone.control import socket_path  # noqa: PLC0415
+
+    if path is None and not socket_path("client").exists() and socket_path("gateway").exists():
+        return call("gateway", path, method, **params)
+    return call("client", path, method, **params)
 
 
 def run_role(role: Role, file: Path | None, flags: dict[str, object]) -> None:
@@ -120,6 +139,6 @@ def show_status(role: Role, path: Path | None, *, as_json: bool) -> None:
         ports = ", ".join(resource["ports"]) or "all ports"
         click.echo(f"resource: {resource['name']} ({resource['address']}, {ports})")
     if status["peers"]:
-        print_table(_PEERS, status["peers"])
+        print_table(PEERS, status["peers"])
     else:
         click.echo("no peers yet")

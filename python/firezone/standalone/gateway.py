@@ -28,6 +28,8 @@ class FileGatewaySource:
     def __init__(self, tables: GatewayTables, clock: Callable[[], dt.datetime] = _now) -> None:
         self.tables = tables
         self._clock = clock
+        self._names: dict[str, str] = {}
+        self._learn()
 
     def commands(self, places: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return the commands that a core without any Client needs.
@@ -44,10 +46,14 @@ class FileGatewaySource:
             )
         ]
 
-    def client_name(self, client: str) -> str:
-        """Return what the file calls a Client, else its id."""
-        names = {table.id: table.name for table in self.tables.client}
-        return names.get(client, client)
+    def name_of(self, identity: str | None) -> str | None:
+        """Return what the file calls, or called, a Client or a resource; else its id."""
+        return None if identity is None else self._names.get(identity, identity)
+
+    def _learn(self) -> None:
+        """Note names; those of a former file stay, for records of what ends by the change."""
+        self._names |= {client.id: client.name for client in self.tables.client}
+        self._names |= {resource.id: resource.name for resource in self.tables.resource}
 
     def change(self, tables: GatewayTables) -> list[dict[str, Any]]:
         """Take over a changed file; return the commands that make the core follow it.
@@ -55,6 +61,7 @@ class FileGatewaySource:
         What is the same in both is not touched, so its flows go on.
         """
         former, self.tables = self.tables, tables
+        self._learn()
         before = {client.id: client for client in former.client}
         after = {client.id: client for client in tables.client}
         gone = sorted(before.keys() - after.keys())
