@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
