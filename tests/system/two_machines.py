@@ -126,6 +126,12 @@ class TwoMachines:
             command, capture_output=True, text=True, check=False, timeout=patience
         )
 
+    def script(self, name: str, text: str) -> tuple[str, str]:
+        """Write a program in Python; return what runs it."""
+        path = self.folder / f"{name}.py"
+        path.write_text(text)
+        return sys.executable, str(path)
+
     def write_client(self, endpoint: str = "192.0.2.2:52625", **settings: object) -> None:
         """Write the Client's file: the site's names and its network, through the Gateway."""
         gateway = {"name": "office", "public_key": self.keys["gateway"], "endpoint": endpoint}
