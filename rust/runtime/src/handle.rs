@@ -28,7 +28,7 @@ pub enum LoopEvent {
         /// What the kernel said.
         error: String,
     },
-    /// The kernel does not take datagrams, for another reason than the time before.
+    /// The kernel does not take datagrams, for a reason that was not told in the last minute.
     SendFailed {
         /// Number of the endpoint.
         station: usize,

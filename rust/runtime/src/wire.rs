@@ -23,7 +23,7 @@ impl Wire {
     pub(crate) fn send(&mut self, station: usize, send: &SendBuffer, now: Instant) {
         match self {
             Self::Links(links) => links.send(station, send, now),
-            Self::Udp(sockets) => sockets.send(send),
+            Self::Udp(sockets) => sockets.send(send, now),
         }
     }
 
@@ -51,7 +51,7 @@ impl Wire {
         }
     }
 
-    /// Why the last send failed, if another reason than before.
+    /// Why a send failed, if that was not told in the last minute.
     pub(crate) fn take_error(&mut self) -> Option<io::Error> {
         match self {
             Self::Links(_) => None,

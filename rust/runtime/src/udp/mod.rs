@@ -13,9 +13,10 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use packet::{Class, Run, SendBuffer};
+use packet::{Class, Instant, Run, SendBuffer};
 use tunnel::Datagrams;
 
 use crate::namespace;
@@ -25,6 +26,8 @@ pub use options::UdpConfig;
 const RECEIVE_BUFFER: usize = 65_536;
 /// How long a full send buffer is waited for; then the datagram is lost, as on the way.
 const PATIENCE_MS: u16 = 20;
+/// A failure that comes again within this time is the same one, and is not told again.
+const CALM: Duration = Duration::from_secs(60);
 
 /// Why sockets could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +65,8 @@ pub struct UdpSockets {
     ipv6: Option<UdpSocket>,
     buffer: Vec<u8>,
     counters: UdpCounters,
-    last_error: Option<i32>,
+    /// Errors of sends, and when each came last.
+    failures: Vec<(Option<i32>, Instant)>,
     news: Option<io::Error>,
 }
 
@@ -79,7 +83,7 @@ impl UdpSockets {
             ipv6,
             buffer: vec![0; RECEIVE_BUFFER],
             counters: UdpCounters::default(),
-            last_error: None,
+            failures: Vec::new(),
             news: None,
         })
     }
@@ -96,12 +100,10 @@ impl UdpSockets {
     }
 
     /// Sends every run.
-    pub(crate) fn send(&mut self, send: &SendBuffer) {
+    pub(crate) fn send(&mut self, send: &SendBuffer, now: Instant) {
         for (run, bytes) in send.iter() {
             if let Err(error) = self.send_run(run, bytes) {
-                self.note_failure(run, bytes, error);
-            } else {
-                self.last_error = None;
+                self.note_failure(run, bytes, error, now);
             }
         }
     }
@@ -129,14 +131,21 @@ impl UdpSockets {
         whole
     }
 
-    fn note_failure(&mut self, run: &Run, bytes: &[u8], error: io::Error) {
+    fn note_failure(&mut self, run: &Run, bytes: &[u8], error: io::Error, now: Instant) {
         if run.class == Class::Data {
             self.counters.dropped += bytes.len().div_ceil(run.datagram_size.max(1)) as u64;
         }
-        if self.last_error != error.raw_os_error() {
-            self.last_error = error.raw_os_error();
-            self.news = Some(error);
+        // Between two failures there may be sends to other peers that succeed: those end nothing.
+        let code = error.raw_os_error();
+        if let Some((_, last)) = self.failures.iter_mut().find(|(known, _)| *known == code) {
+            let since = now.saturating_duration_since(std::mem::replace(last, now));
+            if since < CALM {
+                return;
+            }
+        } else {
+            self.failures.push((code, now));
         }
+        self.news = Some(error);
     }
 
     pub(crate) fn take_error(&mut self) -> Option<io::Error> {
