@@ -27,6 +27,8 @@ RECORDS = (
     "servfail", "refused", "nxdomain", "timeout", "late",
 )  # fmt: skip
 RAPID = ("--queries-per-second", "1000")
+OTHERS = (("--bandwidth", "unlimited"), ("--latency", "0ms"), ("--idle-queries",))
+"""Without a limit, without a distance, and with the queries for a name without traffic."""
 LOSSY = (*RAPID, "--latency", "50ms", "--control-loss", "30%")
 PATIENCE = 120
 """Seconds that a run may take beside its transfer."""
@@ -180,6 +182,11 @@ def main() -> int:
         real(given.firezone, records, direction, seconds, *options)
         for seconds, options in ((given.seconds, RAPID), (given.long, LOSSY))
         for records in RECORDS
+        for direction in ("up", "down")
+    ]
+    runs += [
+        real(given.firezone, "same", direction, given.seconds, *RAPID, *options)
+        for options in OTHERS
         for direction in ("up", "down")
     ]
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
