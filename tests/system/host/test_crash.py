@@ -85,8 +85,9 @@ def look():
 before = look()
 number = 0
 while True:
-    # Undoing is so much slower that every other point must do, unless all are asked for.
-    number += 2 if EVERY > 1 and phase == "undo" else 1
+    # Each point costs a set-up and an undoing: some must do, unless all are asked for. The odd
+    # distances meet other points in each phase.
+    number += 1 if EVERY == 1 else {"apply": 3, "undo": 5}[phase]
     if phase == "apply":
         code = child(apply, number)
     else:
