@@ -55,9 +55,7 @@ def run(role: Role, direction: Direction) -> Came:
     with TwoMachines() as machines:
         machines.write_gateway()
         machines.write_client()
-        machines.begin("gateway")
-        machines.begin("client")
-        machines.use_client_dns()
+        machines.begin_both()
         digest = machines.payload(SIZE)
         source = machines.folder / "www" / "file"
         target = machines.folder / "www" / "upload" / "copy"

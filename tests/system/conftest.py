@@ -1,4 +1,4 @@
-"""Starting the demo as a person does, and looking at what it leaves behind."""
+"""Two machines; starting the demo as a person does, and looking at what it leaves behind."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.system.two_machines import TwoMachines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 DEMO = (sys.executable, "-m", "firezone", "demo")
 
@@ -77,6 +78,24 @@ def demo(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., Ended]:
         return Ended(process.returncode, out, err)
 
     return run
+
+
+@pytest.fixture
+def machines() -> Iterator[TwoMachines]:
+    """Two hosts with a site, on which nothing of ours runs yet."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    with TwoMachines() as machines:
+        yield machines
+
+
+@pytest.fixture
+def connected(machines: TwoMachines) -> TwoMachines:
+    """Two hosts with a Gateway and a Client that programs ask."""
+    machines.write_gateway()
+    machines.write_client()
+    machines.begin_both()
+    return machines
 
 
 @pytest.fixture(name="left_behind")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,20 +10,14 @@ from tests.system.two_machines import FIREZONE, NAME, SITE, Role, TwoMachines
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
 
 
 @pytest.fixture
-def machines() -> Iterator[TwoMachines]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    with TwoMachines() as machines:
-        machines.write_gateway(flow_logs=True)
-        machines.write_client(metrics="127.0.0.1:9090")
-        machines.begin("gateway")
-        machines.begin("client")
-        machines.use_client_dns()
-        yield machines
+def machines(machines: TwoMachines) -> TwoMachines:
+    machines.write_gateway(flow_logs=True)
+    machines.write_client(metrics="127.0.0.1:9090")
+    machines.begin_both()
+    return machines
 
 
 def firezone(machines: TwoMachines, role: Role, *argv: str) -> subprocess.CompletedProcess[str]:

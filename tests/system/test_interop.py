@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,19 +10,9 @@ from tests.system.transfers import MIB, Loading, fetch, send
 from tests.system.two_machines import SITE, TwoMachines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.system.two_machines import Role
 
 ROLES: list[Role] = ["gateway", "client"]
-
-
-@pytest.fixture
-def machines() -> Iterator[TwoMachines]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    with TwoMachines() as machines:
-        yield machines
 
 
 @pytest.mark.parametrize("role", ROLES)

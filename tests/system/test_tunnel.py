@@ -3,52 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-from typing import TYPE_CHECKING
 
 import pytest
-from tests.system.two_machines import NAME, RESOURCES, SITE, UNDERLAY, TwoMachines
+from tests.system.transfers import MIB, Loading, fetch, send
+from tests.system.two_machines import NAME, RESOLVER, RESOURCES, SITE, UNDERLAY, Role, TwoMachines
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-MIB = 2**20
-
-
-@pytest.fixture
-def machines() -> Iterator[TwoMachines]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    with TwoMachines() as machines:
-        yield machines
-
-
-@pytest.fixture
-def connected(machines: TwoMachines) -> TwoMachines:
-    machines.write_gateway()
-    machines.write_client()
-    machines.begin("gateway")
-    machines.begin("client")
-    machines.use_client_dns()
-    return machines
-
-
-def fetch(machines: TwoMachines, url: str, *options: str) -> str:
-    """Return the SHA-256 of what curl loads."""
-    curl = f"curl -sS --fail -m 100 {' '.join(options)} {url} | sha256sum"
-    done = machines.inside(machines.client, "sh", "-c", curl)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()[0]
-
-
-def send(machines: TwoMachines, url: str, *options: str) -> bytes:
-    """Upload the file and return what arrived."""
-    source = machines.folder / "www" / "file"
-    curl = ("curl", "-sS", "--fail", "-m", "100", *options, "-T", str(source), f"{url}/upload/copy")
-    done = machines.inside(machines.client, *curl)
-    assert done.returncode == 0, done.stderr
-    return (machines.folder / "www" / "upload" / "copy").read_bytes()
+URL = f"http://{NAME}/file"
 
 
 @pytest.mark.parametrize("underlay", [0, 1])
@@ -58,11 +19,8 @@ def test_files_arrive_whole_by_name_and_by_network_both_ways_and_by_both_familie
     host = UNDERLAY["gateway"][underlay]
     machines.write_gateway()
     machines.write_client(f"[{host}]:52625" if underlay else f"{host}:52625")
-    machines.begin("gateway")
-    machines.begin("client")
-    machines.use_client_dns()
+    machines.begin_both()
     digest = machines.payload(24 * MIB)
-    original = (machines.folder / "www" / "file").read_bytes()
 
     for url, family in (
         (f"http://{NAME}", "-4"),
@@ -71,7 +29,7 @@ def test_files_arrive_whole_by_name_and_by_network_both_ways_and_by_both_familie
         (f"http://[{SITE[1]}]", "-6"),
     ):
         assert fetch(machines, f"{url}/file", family) == digest, url
-        assert send(machines, url, family) == original, url
+        assert send(machines, url, family) == digest, url
 
     peer = machines.call("client", "status")["peers"][0]
     assert peer["connected"]
@@ -98,15 +56,11 @@ def test_every_program_of_the_clients_host_finds_names_and_other_types(
 
 def test_a_file_that_changed_is_followed_and_allowed_flows_go_on(connected: TwoMachines) -> None:
     digest = connected.payload(24 * MIB)
-    slow = f"curl -sS --fail -m 100 --limit-rate 6M http://{NAME}/file | sha256sum"
-    loading = connected.start("loading", connected.client, "sh", "-c", slow)
-    connected.wait(
-        lambda: connected.call("gateway", "counters")[0]["to_clients"] > 100, "the transfer"
-    )
+    loading = Loading(connected, URL)
     peer = {"name": "laptop", "public_key": connected.keys["client"], "resources": ["site"]}
     tables = {"client": [peer], "resource": RESOURCES}
 
-    connected.write("gateway", {"dns_servers": ["10.77.0.2"]}, tables)
+    connected.write("gateway", {"dns_servers": [RESOLVER]}, tables)
     connected.running["gateway"].send_signal(signal.SIGHUP)
     connected.wait(lambda: '"config.reloaded"' in connected.output("gateway"), "the reload")
 
@@ -114,8 +68,7 @@ def test_a_file_that_changed_is_followed_and_allowed_flows_go_on(connected: TwoM
         connected.client, "curl", "-sS", "-m", "5", f"http://{SITE[0]}/whoami"
     )
     assert refused.returncode != 0, "the network is not allowed any more"
-    assert loading.wait(100) == 0
-    assert connected.output("loading").split()[0] == digest
+    assert loading.ended() == digest
 
 
 def test_a_wrong_file_is_refused_and_the_former_one_stays(connected: TwoMachines) -> None:
@@ -156,11 +109,12 @@ def test_the_hosts_are_as_they_were_after_the_end(machines: TwoMachines) -> None
     assert look() == before
 
 
-def test_a_wrong_key_and_a_wrong_preshared_key_are_silence(machines: TwoMachines) -> None:
-    secret = "bm90IHRoZSBzYW1lIG9uIGJvdGggc2lkZXMgISEhISE="  # noqa: S105 - it is nobody's
+@pytest.mark.parametrize("wrong", ["public_key", "preshared_key"])
+def test_a_wrong_key_is_silence(machines: TwoMachines, wrong: str) -> None:
+    nobodys = "bm90IHRoZSBzYW1lIG9uIGJvdGggc2lkZXMgISEhISE="
     peer = {"name": "laptop", "public_key": machines.keys["client"], "resources": ["net4"]}
-    tables = {"client": [{**peer, "preshared_key": secret}], "resource": RESOURCES}
-    machines.write("gateway", {"dns_servers": ["10.77.0.2"]}, tables)
+    tables = {"client": [{**peer, wrong: nobodys}], "resource": RESOURCES}
+    machines.write("gateway", {"dns_servers": [RESOLVER]}, tables)
     machines.write_client()
     machines.begin("gateway")
     machines.begin("client")
@@ -172,31 +126,14 @@ def test_a_wrong_key_and_a_wrong_preshared_key_are_silence(machines: TwoMachines
     assert not machines.call("gateway", "status")["peers"][0]["connected"]
 
 
-def test_flows_go_on_when_the_gateway_is_killed_and_begun_anew(connected: TwoMachines) -> None:
+@pytest.mark.parametrize("role", ["gateway", "client"])
+def test_flows_go_on_when_an_end_is_killed_and_begun_anew(
+    connected: TwoMachines, role: Role
+) -> None:
     digest = connected.payload(24 * MIB)
-    slow = f"curl -sS --fail -m 100 --limit-rate 4M http://{NAME}/file | sha256sum"
-    loading = connected.start("loading", connected.client, "sh", "-c", slow)
-    connected.wait(
-        lambda: connected.call("gateway", "counters")[0]["to_clients"] > 1000, "the transfer"
-    )
+    loading = Loading(connected, URL)
 
-    connected.end("gateway", signal.SIGKILL)
-    connected.begin("gateway")
+    connected.end(role, signal.SIGKILL)
+    connected.begin(role)
 
-    assert loading.wait(100) == 0
-    assert connected.output("loading").split()[0] == digest
-
-
-def test_flows_go_on_when_the_client_is_killed_and_begun_anew(connected: TwoMachines) -> None:
-    digest = connected.payload(24 * MIB)
-    slow = f"curl -sS --fail -m 100 --limit-rate 4M http://{NAME}/file | sha256sum"
-    loading = connected.start("loading", connected.client, "sh", "-c", slow)
-    connected.wait(
-        lambda: connected.call("gateway", "counters")[0]["to_clients"] > 1000, "the transfer"
-    )
-
-    connected.end("client", signal.SIGKILL)
-    connected.begin("client")
-
-    assert loading.wait(100) == 0
-    assert connected.output("loading").split()[0] == digest
+    assert loading.ended() == digest

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.system.hostile import FLOOD, INJECT, SPOOF
 from tests.system.transfers import MIB, Loading, fetch
-from tests.system.two_machines import NAME, RESOURCES, SITE, TwoMachines
+from tests.system.two_machines import NAME, RESOLVER, RESOURCES, SITE, TwoMachines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.system.two_machines import Role
 
     from firezone.lab.namespaces import Namespace
@@ -22,24 +20,6 @@ URL = f"http://{NAME}/file"
 ALL = bool(os.environ.get("FIREZONE_TEST_ALL"))
 SILENCE = 30 if ALL else 5
 """Seconds that the underlay is down."""
-
-
-@pytest.fixture
-def machines() -> Iterator[TwoMachines]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    with TwoMachines() as machines:
-        yield machines
-
-
-@pytest.fixture
-def connected(machines: TwoMachines) -> TwoMachines:
-    machines.write_gateway()
-    machines.write_client()
-    machines.begin("gateway")
-    machines.begin("client")
-    machines.use_client_dns()
-    return machines
 
 
 def look(machines: TwoMachines, host: Namespace) -> list[list[str]]:
@@ -95,9 +75,7 @@ def test_a_transfer_goes_on_when_the_underlays_mtu_falls(
 ) -> None:
     machines.write_gateway()
     machines.write_client(endpoint)
-    machines.begin("gateway")
-    machines.begin("client")
-    machines.use_client_dns()
+    machines.begin_both()
     digest = machines.payload(16 * MIB)
     loading = Loading(machines, URL)
 
@@ -163,9 +141,7 @@ def test_hosts_without_ipv6_have_ipv4(machines: TwoMachines) -> None:
         host.sysctl({"ipv6/conf/all/disable_ipv6": "1", "ipv6/conf/default/disable_ipv6": "1"})
     machines.write_gateway()
     machines.write_client()
-    machines.begin("gateway")
-    machines.begin("client")
-    machines.use_client_dns()
+    machines.begin_both()
     digest = machines.payload(4 * MIB)
 
     assert fetch(machines, URL, "-4") == digest
@@ -188,13 +164,11 @@ def test_a_flood_of_handshakes_stops_nobody(machines: TwoMachines) -> None:
     newcomer |= {"addresses": ["10.9.0.1", "fd09::1"], "plain": True}
     machines.write(
         "gateway",
-        {"dns_servers": ["10.77.0.2"]},
+        {"dns_servers": [RESOLVER]},
         {"client": [laptop, newcomer], "resource": RESOURCES},
     )
     machines.write_client()
-    machines.begin("gateway")
-    machines.begin("client")
-    machines.use_client_dns()
+    machines.begin_both()
     digest = machines.payload(24 * MIB)
     loading = Loading(machines, URL)
 

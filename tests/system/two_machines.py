@@ -184,6 +184,12 @@ class TwoMachines:
         process = self.start_again(role)
         self.wait(lambda: self._is_ready(role, process), f"{role} ready")
 
+    def begin_both(self) -> None:
+        """Start the Gateway and the Client, and let programs on the Client's host ask it."""
+        self.begin("gateway")
+        self.begin("client")
+        self.use_client_dns()
+
     def call(self, role: Role, method: str, **params: object) -> Any:
         with ControlClient(self.socket(role)) as control:
             return control.call(method, **params)
