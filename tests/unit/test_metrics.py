@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import urllib.error
 import urllib.request
 from typing import Any
@@ -78,7 +79,9 @@ async def test_they_are_served_over_http_until_the_end() -> None:
         with urllib.request.urlopen(url, timeout=20) as answer:
             return str(answer.read().decode())
 
+    before = set(threading.enumerate())
     async with served(f"127.0.0.1:{port}", "client", state):
+        assert set(threading.enumerate()) > before
         assert await asyncio.to_thread(scrape) == exposition("client", STATE)
         assert await asyncio.to_thread(scrape) == exposition("client", STATE)
 
@@ -87,8 +90,10 @@ async def test_they_are_served_over_http_until_the_end() -> None:
 
 
 async def test_without_the_setting_nothing_is_served() -> None:
+    before = set(threading.enumerate())
+
     async with served(None, "client", state):
-        pass
+        assert set(threading.enumerate()) == before, "no server waits"
 
 
 async def test_a_port_that_is_taken_is_told() -> None:

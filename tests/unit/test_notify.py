@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from firezone.notify import notify
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize("is_abstract", [False, True])
@@ -28,8 +25,30 @@ def test_lines_go_in_one_datagram(
         assert systemd.recv(1024) == b"READY=1\nSTATUS=two"
 
 
-@pytest.mark.parametrize("path", ["", "relative", "/nonexistent/socket", "/" + "x" * 90])
-def test_without_systemd_nothing_happens(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("path", [None, "", "relative"])
+def test_without_systemd_nothing_is_sent(
+    path: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    if path is not None:
+        monkeypatch.setenv("NOTIFY_SOCKET", path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind("relative")
+        other.setblocking(False)
+
+        notify("READY=1")
+
+        with pytest.raises(BlockingIOError):
+            other.recv(1024)
+
+
+@pytest.mark.parametrize("path", ["/nonexistent/socket", "/" + "x" * 200, "@nobody"])
+def test_a_systemd_that_is_gone_hinders_nobody(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", path)
+    descriptors = Path("/proc/self/fd")
+    before = len(list(descriptors.iterdir()))
 
     notify("READY=1")
+
+    assert len(list(descriptors.iterdir())) == before
