@@ -1,4 +1,4 @@
-"""What a running Client and a running Gateway share: how they begin, follow signals, and end."""
+"""How a running Client or Gateway begins, follows signals, and ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .orchestration import Method
     from .settings import EndpointSettings
 
-__all__ = ["Lifecycle", "buffer_limits", "ended", "undone"]
+__all__ = ["Lifecycle", "ended", "undone"]
 
 _ENDS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -185,16 +185,6 @@ class Lifecycle:
 
     async def _uptime_method(self, _params: dict[str, Any]) -> float:
         return time.monotonic() - self._began
-
-
-def buffer_limits(settings: EndpointSettings) -> dict[str, float]:
-    """Return the core's bounds of held packets."""
-    return {
-        "queue_bytes": settings.buffer_queue_size,
-        "queue_packets": settings.buffer_queue_packets,
-        "total_bytes": settings.buffer_total_size,
-        "max_age": settings.buffer_max_age,
-    }
 
 
 async def ended(task: asyncio.Task[None]) -> None:

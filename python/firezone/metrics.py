@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest, start_http_ser
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from . import socket_address
 from .errors import ConfigError
 
 if TYPE_CHECKING:
@@ -93,9 +94,9 @@ async def served(
         asked = asyncio.run_coroutine_threadsafe(_awaited(state), loop)
         return _families(role, asked.result(PATIENCE))
 
-    host, _, port = address.rpartition(":")
+    host, port = socket_address.parse(address)
     try:
-        server, thread = start_http_server(int(port), host.strip("[]"), _registry(scrape))
+        server, thread = start_http_server(port, host, _registry(scrape))
     except OSError as error:
         message = f"metrics cannot be served at {address}: {error.strerror or error}"
         hint = "set metrics to an address of this host and a free port"

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
+from . import socket_address
 from .errors import ConfigError
 
 if TYPE_CHECKING:
@@ -86,13 +86,11 @@ class PlacesFile:
 
 def _is_address(place: object) -> bool:
     """Whether the core can read it: one place that it cannot would keep a Client out."""
-    host, _, port = str(place).rpartition(":")
     try:
-        address = ip_address(host.removeprefix("[").removesuffix("]"))
+        socket_address.parse(str(place))
     except ValueError:
         return False
-    is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) < 2**16
-    return is_port and host == (f"[{address}]" if address.version == 6 else str(address))  # noqa: PLR2004
+    return True
 
 
 def _private(path: str, flags: int) -> int:

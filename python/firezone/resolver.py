@@ -22,13 +22,14 @@ import dns.rdatatype
 import dns.resolver
 
 from .errors import ConfigError
+from .socket_address import SocketAddress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["Family", "LookupResult", "Resolver", "Server", "read_hosts", "read_nameservers"]
+__all__ = ["Family", "LookupResult", "Resolver", "read_hosts", "read_nameservers"]
 
 Family = Literal["ipv4", "ipv6"]
 
@@ -52,14 +53,6 @@ MAX_TTL: Final = 2**31 - 1
 _TYPES: Final = {"ipv4": dns.rdatatype.A, "ipv6": dns.rdatatype.AAAA}
 
 
-@dataclass(frozen=True)
-class Server:
-    """A name server of the site."""
-
-    address: str
-    port: int = 53
-
-
 @dataclass
 class Counters:
     """What the look-ups came to."""
@@ -79,7 +72,7 @@ class Resolver:
         log: Told of servers that give too much.
     """
 
-    servers: Sequence[Server]
+    servers: Sequence[SocketAddress]
     hosts: dict[str, list[str]] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
     log: FilteringBoundLogger | None = None
@@ -177,7 +170,7 @@ class Resolver:
         return {"addresses": [(address, ttl) for address in addresses[:MAX_ADDRESSES]]}
 
 
-def read_nameservers(path: Path = Path("/etc/resolv.conf")) -> list[Server]:
+def read_nameservers(path: Path = Path("/etc/resolv.conf")) -> list[SocketAddress]:
     """Read the name servers of a resolv.conf.
 
     Args:
@@ -194,7 +187,7 @@ def read_nameservers(path: Path = Path("/etc/resolv.conf")) -> list[Server]:
     except (OSError, ValueError, dns.exception.DNSException) as error:
         message = f"{path}: {error}"
         raise ConfigError(message, hint="name the site's DNS servers in the settings") from error
-    servers = [Server(str(address)) for address in resolver.nameservers]
+    servers = [SocketAddress(str(address), 53) for address in resolver.nameservers]
     if not servers:
         message = f"{path} names no server"
         raise ConfigError(message, hint="name the site's DNS servers in the settings")

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -16,6 +16,8 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+
+from . import socket_address
 
 __all__ = ["PREFIX", "ClientSettings", "EndpointSettings", "GatewaySettings"]
 
@@ -31,30 +33,14 @@ def _split(value: object) -> object:
 
 def _server(value: object) -> object:
     """Check a server: an address, with `:port` where it is not 53."""
-    text = str(value)
-    address, port = text, "53"
-    if text.startswith("["):
-        address, _, port = text[1:].partition("]:")
-    elif text.count(":") == 1:
-        address, _, port = text.partition(":")
-    ip_address(address)
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 2**16):
-        message = "its port is no number from 1 to 65535"
-        raise ValueError(message)
-    return text
+    socket_address.parse(str(value), port=53)
+    return value
 
 
 def _listen(value: object) -> object:
     """Check where to listen: an address and a port."""
-    if value is None:
-        return None
-    host, colon, port = str(value).rpartition(":")
-    address = ip_address(host.removeprefix("[").removesuffix("]"))
-    brackets = f"[{address}]" if isinstance(address, IPv6Address) else str(address)
-    is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) < 2**16
-    if not (colon and is_port and host == brackets):
-        message = "an address and a port, like 127.0.0.1:9090 or [::1]:9090"
-        raise ValueError(message)
+    if value is not None:
+        socket_address.parse(str(value))
     return value
 
 

@@ -54,6 +54,23 @@ def test_every_program_of_the_clients_host_finds_names_and_other_types(
     assert ping.returncode == 0, ping.stdout
 
 
+def test_a_server_of_one_link_is_used_and_one_of_no_link_is_told(machines: TwoMachines) -> None:
+    machines.write_gateway()
+    machines.write_client(dns_servers=["fe80::53%wan", "fe80::53%nonesuch0", "192.0.2.53:5353"])
+
+    machines.begin_both()
+
+    status = machines.call("client", "status")
+    assert status["dns_servers"] == [
+        "[fe80::53%wan]:53",
+        "[fe80::53%nonesuch0]:53",
+        "192.0.2.53:5353",
+    ]
+    assert len(status["sentinels"]) == 2, "one for each that can be asked"
+    machines.wait(lambda: '"dns.unreachable"' in machines.output("client"), "it is told")
+    assert machines.output("client").count('"dns.unreachable"') == 1
+
+
 def test_a_file_that_changed_is_followed_and_allowed_flows_go_on(connected: TwoMachines) -> None:
     digest = connected.payload(24 * MIB)
     loading = Loading(connected, URL)

@@ -15,7 +15,8 @@ import pytest
 
 from firezone import resolver as module
 from firezone.errors import ConfigError
-from firezone.resolver import Resolver, Server, read_hosts, read_nameservers
+from firezone.resolver import Resolver, read_hosts, read_nameservers
+from firezone.socket_address import SocketAddress
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -57,7 +58,9 @@ class DnsServer(asyncio.DatagramProtocol):
 
 
 @contextlib.asynccontextmanager
-async def serving(over_udp: Any, over_tcp: Any = None) -> AsyncIterator[tuple[Server, DnsServer]]:
+async def serving(
+    over_udp: Any, over_tcp: Any = None
+) -> AsyncIterator[tuple[SocketAddress, DnsServer]]:
     loop = asyncio.get_running_loop()
     protocol = DnsServer(over_udp, over_tcp)
     listener = None
@@ -68,7 +71,7 @@ async def serving(over_udp: Any, over_tcp: Any = None) -> AsyncIterator[tuple[Se
         lambda: protocol, local_addr=("127.0.0.1", port)
     )
     try:
-        yield Server("127.0.0.1", transport.get_extra_info("sockname")[1]), protocol
+        yield SocketAddress("127.0.0.1", transport.get_extra_info("sockname")[1]), protocol
     finally:
         transport.close()
         if listener is not None:
@@ -210,7 +213,7 @@ async def test_a_server_that_hangs_over_tcp_times_out(monkeypatch: pytest.Monkey
 
 async def test_a_port_that_nobody_serves_is_no_exception(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "DEADLINE", 0.2)
-    resolver = Resolver([Server("127.0.0.1", unused_port())])
+    resolver = Resolver([SocketAddress("127.0.0.1", unused_port())])
 
     assert await resolver.lookup(NAME, "ipv4") in ("timed_out", "other")
 
@@ -221,7 +224,7 @@ async def test_no_server_at_all_is_no_exception() -> None:
 
 @pytest.mark.parametrize("name", ["a" * 64 + ".example", "a..example", "x." * 200 + "example"])
 async def test_a_name_that_dns_cannot_carry_is_no_exception(name: str) -> None:
-    assert await Resolver([Server("127.0.0.1", 9)]).lookup(name, "ipv4") == "other"
+    assert await Resolver([SocketAddress("127.0.0.1", 9)]).lookup(name, "ipv4") == "other"
 
 
 async def test_an_answer_cut_short_is_asked_for_over_tcp() -> None:
@@ -307,7 +310,10 @@ def test_the_servers_of_a_resolv_conf(tmp_path: Path) -> None:
     path = tmp_path / "resolv.conf"
     path.write_text("# x\nsearch example\nnameserver 192.0.2.53\nnameserver 2001:db8::53\n")
 
-    assert read_nameservers(path) == [Server("192.0.2.53"), Server("2001:db8::53")]
+    assert read_nameservers(path) == [
+        SocketAddress("192.0.2.53", 53),
+        SocketAddress("2001:db8::53", 53),
+    ]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"search example\n", b"nameserver dns\n", b"\xff"])

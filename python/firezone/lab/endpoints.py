@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from firezone._core import LabNetwork
 from firezone.client import Client
 from firezone.gateway import Gateway
-from firezone.resolver import Resolver, Server
+from firezone.resolver import Resolver
+from firezone.socket_address import SocketAddress
 
 from . import namespaces, topology
 
@@ -70,7 +71,7 @@ class _Port:
 class _SiteLookup:
     """A resolver on a thread of its own, whose sockets live in the Gateway's namespace."""
 
-    def __init__(self, namespace: Path, servers: list[Server]) -> None:
+    def __init__(self, namespace: Path, servers: list[SocketAddress]) -> None:
         self._namespace = namespace
         self._resolver = Resolver(servers)
         self._ready: concurrent.futures.Future[asyncio.AbstractEventLoop]
@@ -138,7 +139,7 @@ class Endpoints:
         gateway_log: FilteringBoundLogger,
     ) -> None:
         self._network = LabNetwork(json.dumps(_network(lab, link, halt=halt)))
-        self._lookups = _SiteLookup(lab.gateway.path, [Server(topology.RESOLVER)])
+        self._lookups = _SiteLookup(lab.gateway.path, [SocketAddress(topology.RESOLVER, 53)])
         count = len(lab.clients)
         self._ports = [_Port(self._network, station) for station in range(count + 1)]
         self.clients = [

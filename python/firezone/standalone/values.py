@@ -9,6 +9,8 @@ from typing import Annotated, Final
 
 from pydantic import BeforeValidator, SecretStr
 
+from firezone.socket_address import is_port
+
 __all__ = [
     "Addresses",
     "Endpoint",
@@ -41,8 +43,7 @@ def host_and_port(text: str) -> tuple[str, int]:
     host, colon, digits = text.rpartition(":")
     inner = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     is_whole = bool(colon and inner) and not set(inner) & set("[]/ \t\n")
-    is_number = digits.isascii() and digits.isdigit() and 0 < int(digits[:6]) <= _HIGHEST_PORT
-    if not (is_whole and is_number) or (inner != host) != (":" in inner):
+    if not (is_whole and is_port(digits)) or (inner != host) != (":" in inner):
         message = "an endpoint is host:port, like gw.example.net:52625 or [2001:db8::1]:52625"
         raise ValueError(message)
     return inner, int(digits)

@@ -7,6 +7,7 @@ import re
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
+from firezone import socket_address
 from firezone.errors import FirezoneError
 from firezone.host import programs
 
@@ -123,17 +124,13 @@ def parse_resolvectl(text: str, tun: str) -> tuple[str, ...]:
 def _server(word: str) -> str | None:
     """Return a server without the name of its certificate; None for what is ours or no address."""
     text = word.partition("#")[0]
-    bare, port = text, ""
-    if text.startswith("["):
-        bare, _, port = text[1:].partition("]:")
-    elif text.count(":") == 1:
-        bare, _, port = text.partition(":")
     try:
-        if is_sentinel(ip_address(bare)):
-            return None
+        server = socket_address.parse(text, port=53)
     except ValueError:
         return None
-    return text if port else bare
+    if is_sentinel(ip_address(server.address)):
+        return None
+    return server.address if server.port == 53 else str(server)  # noqa: PLR2004
 
 
 def _text(path: Path) -> str:

@@ -1,0 +1,192 @@
+"""What a Client and a Gateway on a host have alike: key, core, network, and what they tell."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from . import keys
+from .daemon import Lifecycle, undone
+from .endpoint import Endpoint, check_pattern
+from .errors import ConfigError, FirezoneError
+from .host.journal import Journal
+from .host.plan import FWMARK
+from .metrics import metrics_method
+from .settings import ClientSettings, GatewaySettings
+from .standalone.identity import tunnel_addresses
+from .standalone.tables import ClientTables, GatewayTables
+from .standalone.wrong import wrong_place
+
+if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from .client import Client
+    from .gateway import Gateway
+    from .host.journal import Role
+    from .host.linux import LinuxHost
+    from .host.plan import Plan
+    from .logs import LogPipeline
+    from .orchestration import Method
+    from .socket_address import SocketAddress
+    from .standalone.identity import Addresses
+
+__all__ = ["EndpointDaemon", "checked"]
+
+SettingsT = TypeVar("SettingsT", bound=ClientSettings | GatewaySettings)
+TablesT = TypeVar("TablesT", ClientTables, GatewayTables)
+
+
+class EndpointDaemon(ABC, Generic[SettingsT]):
+    """One role on a host. Its parts are there once its `run` has made them.
+
+    Args:
+        settings: Its settings.
+        file: Where its tables are.
+        logs: Where events go.
+    """
+
+    role: ClassVar[Role]
+    _host: LinuxHost
+    _endpoint: Endpoint
+    _orchestration: Client | Gateway
+
+    def __init__(self, settings: SettingsT, file: Path, logs: LogPipeline) -> None:
+        self._settings = settings
+        self._file = file
+        self._logs = logs
+        self._log = logs.logger
+        self._key = keys.read(settings.private_key_file)
+        self._public_key = keys.public_key(self._key)
+        self._lifecycle = Lifecycle(self.role, settings, logs, self._reload)
+        self._servers: Sequence[SocketAddress] = ()
+
+    @abstractmethod
+    async def run(self, stack: contextlib.AsyncExitStack) -> None:
+        """Set everything up in the order in which it is undone backwards, and run until the end."""
+
+    @abstractmethod
+    def _network(self) -> Plan:
+        """Return what the host's network is to be."""
+
+    @abstractmethod
+    async def _reload(self) -> None:
+        """Take over the changed file."""
+
+    @abstractmethod
+    def _peer_name(self, peer: Mapping[str, Any]) -> str | None:
+        """Return what the file calls a row of `peers`."""
+
+    @abstractmethod
+    async def _explain(self, params: dict[str, Any]) -> list[dict[str, Any]]:
+        """Say what would become of a packet, with the names of the file."""
+
+    def _take_journal(self, stack: contextlib.AsyncExitStack) -> Journal:
+        """Follow signals from now on, and be the only one of this role on the host."""
+        stack.enter_context(self._lifecycle.signals())
+        journal = Journal.open(self.role, folder=self._settings.run_dir)
+        stack.callback(journal.release)
+        return journal
+
+    def _start_core(self, stack: contextlib.AsyncExitStack, role: Mapping[str, object]) -> None:
+        """Start the core and give the host's network its shape."""
+        stack.enter_context(undone(self._host.undo, self._logs))
+        self._endpoint = Endpoint(self._config(role), self._key)
+        stack.push_async_callback(self._endpoint.stop)
+        self._host.apply(self._network())
+
+    @property
+    def _addresses(self) -> Addresses:
+        return self._settings.tunnel_addresses or tunnel_addresses(self._public_key)
+
+    def _config(self, role: Mapping[str, object]) -> dict[str, object]:
+        ipv4, ipv6 = self._addresses
+        settings = self._settings
+        return {
+            "role": {self.role: role},
+            "tun": settings.tun,
+            "ipv4": str(ipv4),
+            "ipv6": str(ipv6),
+            "port": settings.port,
+            "mark": FWMARK,
+            "send_buffer": settings.udp_send_buffer_size,
+            "receive_buffer": settings.udp_recv_buffer_size,
+            "buffer": {
+                "queue_bytes": settings.buffer_queue_size,
+                "queue_packets": settings.buffer_queue_packets,
+                "total_bytes": settings.buffer_total_size,
+                "max_age": settings.buffer_max_age,
+            },
+        }
+
+    def _dns_servers(self) -> dict[str, Any]:
+        """Return the command that names the servers; one that the core cannot reach is told."""
+        servers = []
+        for server in self._servers:
+            try:
+                servers.append(str(server.numbered()))
+            except ValueError as error:
+                self._log.warning(
+                    "a DNS server cannot be asked",
+                    event_name="dns.unreachable",
+                    server=str(server),
+                    reason=str(error),
+                )
+        return {"type": "set_dns_servers", "servers": servers}
+
+    def _tun_failed(self, event: Mapping[str, Any]) -> None:
+        message = f"the TUN device {self._settings.tun} is gone: {event['error']}"
+        hint = f"another program deleted it; start the {self.role.title()} again"
+        self._lifecycle.end(FirezoneError(message, hint=hint))
+
+    def _methods(self) -> dict[str, Method]:
+        own: dict[str, Method] = {
+            "status": self._status,
+            "explain": self._explain,
+            "metrics": metrics_method(self.role, self._state),
+        }
+        return {**self._orchestration.methods(), **own}
+
+    async def _state(self) -> dict[str, Any]:
+        (counters,) = await self._orchestration.inspect("counters")
+        io, peers = self._endpoint.counters(), await self._peers()
+        return {"counters": counters, "io": io, "peers": peers}
+
+    async def _peers(self) -> list[dict[str, Any]]:
+        peers = await self._orchestration.inspect("peers")
+        for peer in peers:
+            peer["name"] = self._peer_name(peer)
+        return peers
+
+    async def _status(self, _params: dict[str, Any]) -> dict[str, Any]:
+        ipv4, ipv6 = self._addresses
+        peers = await self._peers()
+        return {
+            "public_key": self._public_key,
+            "tun": self._settings.tun,
+            "addresses": [str(ipv4), str(ipv6)],
+            "port": self._endpoint.port,
+            "dns_servers": [str(server) for server in self._servers],
+            "peers": peers,
+            "io": self._endpoint.counters(),
+        }
+
+
+def checked(file: Path, tables: TablesT) -> TablesT:
+    """Return tables whose patterns the core can use.
+
+    Raises:
+        ConfigError: One cannot be; the message names file, table and field, like those of
+            `standalone.tables`.
+    """
+    for resource in tables.resource:
+        if resource.dns is None:
+            continue
+        try:
+            check_pattern(resource.dns)
+        except ConfigError as error:
+            raise wrong_place(
+                file, "resource", resource.name, "dns", str(error), hint=error.hint
+            ) from error
+    return tables
