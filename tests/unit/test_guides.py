@@ -16,7 +16,9 @@ from firezone.standalone.tables import (
     read_gateway,
 )
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "standalone.md").read_text()
+ROOT = Path(__file__).parents[2]
+GUIDE = (ROOT / "docs" / "guides" / "standalone.md").read_text()
+README = (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize(("role", "place"), [("client", 0), ("gateway", 1)])
@@ -28,6 +30,19 @@ def test_the_files_of_the_guide_can_be_used(role: Role, place: int, tmp_path: Pa
     tables = (read_client if role == "client" else read_gateway)(file)
 
     assert [resource.name for resource in tables.resource] == ["intranet", "printers"]
+
+
+@pytest.mark.parametrize(("role", "place"), [("gateway", 0), ("client", 1)])
+def test_the_files_of_the_readme_can_be_used(role: Role, place: int, tmp_path: Path) -> None:
+    file = tmp_path / f"{role}.toml"
+    text = re.findall(rf"{role}\.toml <<END\n(.*?)^END$", README, re.DOTALL | re.MULTILINE)[0]
+    key = re.findall(r'public_key = "(.*?)"', GUIDE)[place]
+    file.write_text(re.sub(r"<the \w+'s public key>", key, text))
+
+    assert load(role, file=file).settings
+    tables = (read_client if role == "client" else read_gateway)(file)
+
+    assert [resource.name for resource in tables.resource] == ["intranet", "office"]
 
 
 @pytest.mark.parametrize("table", [ClientTable, GatewayTable, ResourceTable])
