@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import FirezoneError
-from .orchestration import (
-    Inspector,
-    Listener,
-    Method,
-    Port,
-    Question,
-    fields_of,
-    record_failure,
-    record_peer,
-    tell,
-)
+from .orchestration import Orchestration, fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from structlog.typing import FilteringBoundLogger
+
+    from .orchestration import Listener, Port
 
 __all__ = ["Client", "ClientSource"]
 
@@ -45,7 +36,7 @@ class ClientSource(Protocol):
         ...
 
 
-class Client:
+class Client(Orchestration):
     """Answers the core of one Client until it stops.
 
     Args:
@@ -55,6 +46,14 @@ class Client:
         listeners: Type of an event to what is told of it as well.
     """
 
+    _tables = {  # noqa: RUF012 - ClassVar in the base
+        "nat.resources": "resources",
+        "flows": "flows",
+        "counters": "counters",
+        "peers": "peers",
+    }
+    _nat = "DNS resource NAT"
+
     def __init__(
         self,
         port: Port,
@@ -62,68 +61,24 @@ class Client:
         log: FilteringBoundLogger,
         listeners: Mapping[str, Listener] | None = None,
     ) -> None:
-        self._port = port
+        super().__init__(port, log, listeners)
         self._source = source
-        self._log = log
-        self._listeners = dict(listeners or {})
-        self._inspector = Inspector(port)
-        self._questions: set[asyncio.Task[None]] = set()
 
-    async def run(self) -> None:
-        """Handle events until the core stops; questions under way are given up then."""
-        try:
-            async for event in self._port.events():
-                self._handle(event)
-        finally:
-            self._inspector.close()
-            for question in self._questions:
-                question.cancel()
-            await asyncio.gather(*self._questions, return_exceptions=True)
-
-    async def inspect(self, what: Question, *, limit: int | None = None) -> list[dict[str, Any]]:
-        """Return rows of the Client's state: `resources`, `flows`, `peers`, `counters`."""
-        return await self._inspector.inspect(what, limit=limit)
-
-    async def explain(self, params: dict[str, Any]) -> list[dict[str, Any]]:
-        """Say what would become of a packet; the method `explain` of the control socket."""
-        return await self._inspector.explain(params)
-
-    def methods(self) -> dict[str, Method]:
-        """Return the Client's methods of the control socket."""
-        tables = {
-            "nat.resources": "resources",
-            "flows": "flows",
-            "counters": "counters",
-            "peers": "peers",
-        }
-        return {**self._inspector.methods(tables), "explain": self._inspector.explain}
-
-    def _handle(self, event: dict[str, Any]) -> None:
+    def _handle(self, event: dict[str, Any]) -> bool:
         match event["type"]:
             case "authorization_needed":
-                # The source may take its time; other events go on.
-                question = asyncio.create_task(self._authorize(event["resource"]))
-                self._questions.add(question)
-                question.add_done_callback(self._questions.discard)
+                self._begin(self._authorize(event["resource"]))
             case "proxies_assigned":
                 self._log.debug(
                     "proxy addresses assigned", event_name="dns.assigned", **fields_of(event)
                 )
-            case "nat":
-                self._record_nat(event)
-            case "inspected":
-                self._inspector.answer(event)
             case "sentinels_changed":
                 self._log.info(
                     "DNS addresses changed", event_name="dns.sentinels", **fields_of(event)
                 )
-            case "peer" | "peer_refused" | "gateway_dead" | "gateway_alive":
-                record_peer(self._log, event)
-            case "tun_failed" | "send_failed":
-                record_failure(self._log, event)
             case _:
-                self._log.debug("unknown event", event_name="core.unknown", core_event=event)
-        tell(self._listeners, event, self._log)
+                return False
+        return True
 
     async def _authorize(self, resource: str) -> None:
         try:
@@ -153,21 +108,3 @@ class Client:
             return
         self._log.info("access given", event_name="access.given", resource=resource)
         self._send({"type": "authorize", "resource": resource, "gateway": dict(answer)})
-
-    def _send(self, command: Mapping[str, object]) -> None:
-        try:
-            self._port.send(command)
-        except ValueError as error:
-            # It may have stopped meanwhile, which is no fault.
-            self._log.warning(
-                "the core did not take a command",
-                event_name="core.refused",
-                command=command["type"],
-                reason=str(error),
-            )
-
-    def _record_nat(self, event: dict[str, Any]) -> None:
-        what = event["event"]
-        # A refresh happens with every query; the others are news.
-        write = self._log.debug if what == "refreshed" else self._log.info
-        write(f"DNS resource NAT {what}", event_name=f"nat.{what}", **fields_of(event))

@@ -22,13 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from .client import Client
-    from .gateway import Gateway
     from .host.journal import Role
     from .host.linux import LinuxHost
     from .host.plan import Plan
     from .logs import LogPipeline
-    from .orchestration import Method
+    from .orchestration import Method, Orchestration
     from .socket_address import SocketAddress
     from .standalone.identity import Addresses
 
@@ -50,7 +48,7 @@ class EndpointDaemon(ABC, Generic[SettingsT]):
     role: ClassVar[Role]
     _host: LinuxHost
     _endpoint: Endpoint
-    _orchestration: Client | Gateway
+    _orchestration: Orchestration
 
     def __init__(self, settings: SettingsT, file: Path, logs: LogPipeline) -> None:
         self._settings = settings

@@ -1,16 +1,17 @@
-"""What the orchestration of every role shares: a port to its core, and questions over it."""
+"""What the orchestration of every role shares: a port to its core, its events, and questions."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from .errors import EndpointNotRunning, TunnelTimeout
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
     from structlog.typing import FilteringBoundLogger
 
@@ -18,12 +19,10 @@ __all__ = [
     "Inspector",
     "Listener",
     "Method",
+    "Orchestration",
     "Port",
     "Question",
     "fields_of",
-    "record_failure",
-    "record_peer",
-    "tell",
 ]
 
 PATIENCE: Final = 5.0
@@ -151,23 +150,107 @@ class Inspector:
         return page
 
 
-def tell(
-    listeners: Mapping[str, Listener], event: dict[str, Any], log: FilteringBoundLogger
-) -> None:
-    """Tell a listener of an event; what it fails at is logged, and the endpoint goes on."""
-    listener = listeners.get(event["type"])
-    if listener is None:
-        return
-    try:
-        listener(event)
-    except Exception:
-        # Whoever it is, the endpoint goes on.
-        log.exception(
-            "an event was not taken up", event_name="core.listener", core_event=event["type"]
-        )
+class Orchestration(ABC):
+    """Answers the core of one endpoint until it stops.
+
+    Args:
+        port: The way to the core.
+        log: Where events go.
+        listeners: Type of an event to what is told of it as well.
+    """
+
+    _tables: ClassVar[Mapping[str, str]]
+    """Method of the control socket to the table that it shows."""
+    _nat: ClassVar[str]
+    """What `nat` events tell of."""
+
+    def __init__(
+        self, port: Port, log: FilteringBoundLogger, listeners: Mapping[str, Listener] | None = None
+    ) -> None:
+        self._port = port
+        self._log = log
+        self._listeners = dict(listeners or {})
+        self._inspector = Inspector(port)
+        self._work: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Handle events until the core stops; work that they began is given up then."""
+        try:
+            async for event in self._port.events():
+                self._take(event)
+                self._tell(event)
+        finally:
+            self._inspector.close()
+            for work in self._work:
+                work.cancel()
+            await asyncio.gather(*self._work, return_exceptions=True)
+
+    async def inspect(self, what: Question, *, limit: int | None = None) -> list[dict[str, Any]]:
+        """Return rows of the endpoint's state: `counters` or a table of the role."""
+        return await self._inspector.inspect(what, limit=limit)
+
+    async def explain(self, params: dict[str, Any]) -> list[dict[str, Any]]:
+        """Say what would become of a packet; the method `explain` of the control socket."""
+        return await self._inspector.explain(params)
+
+    def methods(self) -> dict[str, Method]:
+        """Return the endpoint's methods of the control socket."""
+        return {**self._inspector.methods(self._tables), "explain": self._inspector.explain}
+
+    @abstractmethod
+    def _handle(self, event: dict[str, Any]) -> bool:
+        """Handle an event of this role alone; False if it is none."""
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that may take its time; other events go on."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    def _send(self, command: Mapping[str, object], **fields: object) -> None:
+        """Queue a command; a core that does not take it is told of in the log, with `fields`."""
+        try:
+            self._port.send(command)
+        except ValueError as error:
+            # It may have stopped meanwhile, which is no fault.
+            self._log.warning(
+                "the core did not take a command",
+                event_name="core.refused",
+                command=command["type"],
+                reason=str(error),
+                **fields,
+            )
+
+    def _take(self, event: dict[str, Any]) -> None:
+        match event["type"]:
+            case "inspected":
+                self._inspector.answer(event)
+            case "nat":
+                what = event["event"]
+                # A refresh happens with every query; the others are news.
+                write = self._log.debug if what == "refreshed" else self._log.info
+                write(f"{self._nat} {what}", event_name=f"nat.{what}", **fields_of(event))
+            case "peer" | "peer_refused" | "gateway_dead" | "gateway_alive":
+                _record_peer(self._log, event)
+            case "tun_failed" | "send_failed":
+                _record_failure(self._log, event)
+            case _ if not self._handle(event):
+                self._log.debug("unknown event", event_name="core.unknown", core_event=event)
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        """Tell a listener; what it fails at is logged, and the endpoint goes on."""
+        listener = self._listeners.get(event["type"])
+        if listener is None:
+            return
+        try:
+            listener(event)
+        except Exception:  # noqa: BLE001 - whoever it is, the endpoint goes on
+            self._log.exception(
+                "an event was not taken up", event_name="core.listener", core_event=event["type"]
+            )
 
 
-def record_peer(log: FilteringBoundLogger, event: Mapping[str, Any]) -> None:
+def _record_peer(log: FilteringBoundLogger, event: Mapping[str, Any]) -> None:
     """Log what became of a peer."""
     fields = fields_of(event)
     match event["type"], event.get("state"):
@@ -183,7 +266,7 @@ def record_peer(log: FilteringBoundLogger, event: Mapping[str, Any]) -> None:
             log.error("peer cannot be used", event_name="peer.refused", **fields)
 
 
-def record_failure(log: FilteringBoundLogger, event: Mapping[str, Any]) -> None:
+def _record_failure(log: FilteringBoundLogger, event: Mapping[str, Any]) -> None:
     """Log what the kernel refuses."""
     if event["type"] == "tun_failed":
         log.error("the TUN device failed", event_name="tun.failed", **fields_of(event))

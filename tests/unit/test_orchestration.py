@@ -258,7 +258,7 @@ async def test_look_ups_under_way_end_with_the_core(port: FakePort, log: Any) ->
     await settle()
 
     assert port.sent == []
-    assert not gateway._lookups
+    assert not gateway._work
 
 
 @pytest.mark.parametrize(("flow_logs", "severity"), [(True, "info"), (False, "debug")])
