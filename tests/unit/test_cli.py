@@ -143,6 +143,21 @@ def test_settings_are_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     )
 
 
+@pytest.mark.parametrize("role", ["client", "gateway"])
+@pytest.mark.parametrize(("field", "reason"), [("dnss", "no such field"), ("dns", "no pattern")])
+def test_config_check_finds_what_is_wrong_in_a_table(
+    role: str, field: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "role.toml"
+    path.write_text(f'[[resource]]\nname = "intranet"\n{field} = "a..example"\n')
+
+    assert main(["config", "check", "--role", role, "--file", str(path)]) == 3
+
+    said = capsys.readouterr().err
+    assert f"{path}: [[resource]] intranet: {field}: " in said
+    assert reason in said
+
+
 def test_settings_are_shown_with_their_origin(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

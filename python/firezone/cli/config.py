@@ -41,8 +41,13 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 @config.command()
 @_options
 def check(*, role: Role, file: Path | None, as_json: bool) -> None:
-    """Tell whether the settings can be used; exit code 3 if not."""
+    """Tell whether the settings and the tables of the file can be used; exit code 3 if not."""
+    from firezone.config import default_file  # noqa: PLC0415
+
     loaded = _load(role, file)
+    path = file or default_file(role)
+    if path.exists():
+        _check_tables(role, path)
     if as_json:
         document = {"schema": "firezone.config.check/1", "role": role, "warnings": loaded.warnings}
         click.echo(json.dumps(document, indent=2))
@@ -73,6 +78,16 @@ def _load(role: Role, file: Path | None) -> Loaded:
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)
     return loaded
+
+
+def _check_tables(role: Role, file: Path) -> None:
+    from firezone.endpoint_daemon import checked  # noqa: PLC0415
+    from firezone.standalone.tables import read_client, read_gateway  # noqa: PLC0415
+
+    if role == "client":
+        checked(file, read_client(file))
+    else:
+        checked(file, read_gateway(file))
 
 
 def _value(setting: Setting) -> str:
