@@ -54,8 +54,9 @@ class FileClientSource:
         After a restart flows may wait at the other end: they go on once there is a session.
         """
         commands = []
+        addresses: dict[str, str | None] = {}
         for table in self.tables.resource:
-            answer = await self.authorize(table.id)
+            answer = await self._authorize(table, addresses)
             if not isinstance(answer, str):
                 command = {"type": "authorize", "resource": table.id, "gateway": dict(answer)}
                 commands.append(command)
@@ -71,15 +72,7 @@ class FileClientSource:
             The core's `GatewayPeer`, or `not_found`, or `offline` if none has an address.
         """
         table = next((table for table in self.tables.resource if table.id == resource), None)
-        if table is None:
-            return "not_found"
-        now = self._clock()
-        for gateway in sorted(_wanted(table, self.tables), key=lambda g: self._is_dead(g, now)):
-            address = await self._address(gateway)
-            if address is not None:
-                self._serving[resource] = gateway.id
-                return gateway.command(address)
-        return "offline"
+        return "not_found" if table is None else await self._authorize(table, {})
 
     def gateway_failed(self, gateway: str) -> None:
         """Note that a Gateway (its id) does not answer."""
@@ -126,6 +119,7 @@ class FileClientSource:
         peers = {gateway.id: gateway for gateway in former.gateway}
         now = {gateway.id: gateway for gateway in self.tables.gateway}
         commands = []
+        addresses: dict[str, str | None] = {}
         for table in self.tables.resource:
             serving = self._serving.get(table.id)
             if serving is None:
@@ -135,13 +129,33 @@ class FileClientSource:
             is_reached_so = serving in now and _reached(peers[serving]) == _reached(now[serving])
             if is_wanted_so and is_reached_so:
                 continue
-            answer = await self.authorize(table.id)
+            answer = await self._authorize(table, addresses)
             if isinstance(answer, str):
                 self._serving.pop(table.id)
             elif not is_reached_so or answer["id"] != serving:
                 command = {"type": "authorize", "resource": table.id, "gateway": dict(answer)}
                 commands.append(command)
         return commands
+
+    async def _authorize(
+        self, table: ResourceTable, addresses: dict[str, str | None]
+    ) -> Mapping[str, object] | str:
+        """Choose a Gateway for a resource.
+
+        Args:
+            table: The resource.
+            addresses: Gateway id to what its look-up gave; resources that are asked for together
+                share it, because one look-up may take many seconds.
+        """
+        now = self._clock()
+        for gateway in sorted(_wanted(table, self.tables), key=lambda g: self._is_dead(g, now)):
+            if gateway.id not in addresses:
+                addresses[gateway.id] = await self._address(gateway)
+            address = addresses[gateway.id]
+            if address is not None:
+                self._serving[table.id] = gateway.id
+                return gateway.command(address)
+        return "offline"
 
     def _is_dead(self, gateway: GatewayTable, now: float) -> bool:
         return now - self._dead.get(gateway.id, -DEAD_FOR) < DEAD_FOR
