@@ -199,10 +199,44 @@ class TestClient:
 
         assert answer["endpoint"]["address"] == endpoint
 
+    @pytest.mark.parametrize("address", [("192.0.2.1", 1), None])
+    async def test_a_gateway_is_looked_up_once_for_all_that_it_serves(
+        self, address: tuple[str, int] | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = []
+
+        def look_up(host: str, *_: object, **__: object) -> list[Any]:
+            asked.append(host)
+            if address is None:
+                raise OSError("no answer")
+            return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", address)]
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        peers = [gateway("a", "a.example:1"), gateway("b", "b.example:1")]
+        source = FileClientSource(ClientTables(gateway=peers, resource=[web(), net()]), LOG)
+
+        commands = await source.first_authorizations()
+
+        assert len(commands) == (0 if address is None else 2)
+        assert asked == (["a.example", "b.example"] if address is None else ["a.example"])
+
 
 class TestGateway:
     def source(self, tables: GatewayTables) -> FileGatewaySource:
         return FileGatewaySource(tables, clock=lambda: NOW)
+
+    @pytest.mark.parametrize(
+        ("endpoint", "told"),
+        [("[fe80::1%lo]:5", "[fe80::1%1]:5"), ("[fe80::1%nonesuch0]:5", None)],
+    )
+    def test_a_fixed_place_on_one_link_is_told_by_the_links_number(
+        self, endpoint: str, told: str | None
+    ) -> None:
+        fixed = client("b", endpoint=endpoint)
+
+        commands = self.source(GatewayTables(client=[fixed])).commands({})
+
+        assert commands == [{"type": "add_client", "client": fixed.command(told)}]
 
     def test_a_new_core_is_told_all_and_where_clients_were_heard_of(self) -> None:
         fixed = client("b", endpoint="192.0.2.8:1")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
+from firezone import socket_address
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -125,4 +127,14 @@ class FileGatewaySource:
 
 
 def _add(client: ClientTable, place: str | None = None) -> dict[str, Any]:
-    return {"type": "add_client", "client": client.command(client.endpoint or place)}
+    return {"type": "add_client", "client": client.command(_fixed(client) or place)}
+
+
+def _fixed(client: ClientTable) -> str | None:
+    """Return a Client's fixed place as the core reads it; behind no device of ours it has none."""
+    if client.endpoint is None:
+        return None
+    try:
+        return str(socket_address.parse(client.endpoint).numbered())
+    except ValueError:
+        return None
