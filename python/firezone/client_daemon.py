@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["run_client"]
 
 PATIENCE: Final = 5.0
-"""Seconds until a new core has told its sentinels."""
+"""Seconds for first look-ups, and until a new core has told its sentinels; units wait for 15."""
 
 
 async def run_client(settings: ClientSettings, file: Path, logs: LogPipeline) -> None:
@@ -79,8 +79,7 @@ class _ClientDaemon(EndpointDaemon[ClientSettings]):
         stack.push_async_callback(ended, self._lifecycle.follow(self._orchestration.run()))
         for command in (proxies.command(), self._dns_servers(), *self._source.commands()):
             self._endpoint.send(command)
-        for command in await self._source.first_authorizations():
-            self._endpoint.send(command)
+        await self._connect()
         sentinels = await self._first_sentinels()
         stack.enter_context(undone(dns.revert, self._logs))
         dns.apply(tun=self._settings.tun, sentinels=sentinels)
@@ -89,6 +88,20 @@ class _ClientDaemon(EndpointDaemon[ClientSettings]):
         if not self._settings.dns_servers:
             self._lifecycle.watch(resolvers.watch(self._servers_changed))
         await self._lifecycle.run(self._methods(), self._status_line)
+
+    async def _connect(self) -> None:
+        """Connect to Gateways before anybody asks, as far as their names are found by now."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                async for command in self._source.first_authorizations():
+                    self._endpoint.send(command)
+        except TimeoutError:
+            # At boot there may be no network yet; systemd does not wait for that.
+            self._log.warning(
+                "Gateways could not all be looked up; they are when they are needed",
+                event_name="gateway.later",
+                seconds=PATIENCE,
+            )
 
     async def _first_sentinels(self) -> list[IPv4Address | IPv6Address]:
         try:

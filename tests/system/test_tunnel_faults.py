@@ -148,6 +148,24 @@ def test_hosts_without_ipv6_have_ipv4(machines: TwoMachines) -> None:
     assert fetch(machines, f"http://{SITE[0]}/file") == digest
 
 
+def test_a_client_begins_although_its_gateways_name_finds_nobody_who_answers(
+    machines: TwoMachines,
+) -> None:
+    machines.write_client("gw.example.net:52625", dns_servers=["192.0.2.2"])
+    nft(machines, machines.gateway, "add table inet silent")
+    chain = "add chain inet silent ins { type filter hook input priority 0 ; }"
+    nft(machines, machines.gateway, chain)
+    nft(machines, machines.gateway, "add rule inet silent ins udp dport 53 drop")
+    machines.client.use_nameserver("192.0.2.2")
+
+    machines.begin("client")
+
+    machines.wait(lambda: events(machines, "client", "gateway.later"), "it is told")
+    machines.use_client_dns()
+    asked = machines.inside(machines.client, "getent", "ahosts", NAME)
+    assert asked.stdout.startswith(("100.96.", "fd00:2021:1111:8000"))
+
+
 def test_a_flood_of_handshakes_stops_nobody(machines: TwoMachines) -> None:
     newcomer = {"name": "newcomer", "public_key": "", "resources": ["net4"]}
     key = machines.folder / "newcomer.key"

@@ -65,7 +65,8 @@ class TestClient:
     async def source(self, tables: ClientTables, clock: Clock | None = None) -> FileClientSource:
         source = FileClientSource(tables, LOG, clock or Clock())
         assert kinds(source.commands()) == ["set_resource"] * len(tables.resource)
-        await source.first_authorizations()
+        async for command in source.first_authorizations():
+            assert command["type"] == "authorize"
         return source
 
     async def test_the_same_file_needs_nothing(self) -> None:
@@ -177,7 +178,7 @@ class TestClient:
 
         assert await source.authorize(net().id) == "not_found"
         assert await source.authorize(web().id) == "offline"
-        assert await source.first_authorizations() == []
+        assert [command async for command in source.first_authorizations()] == []
 
     @pytest.mark.parametrize("error", [socket.gaierror("no such name"), UnicodeError("label")])
     async def test_a_gateway_without_address_is_offline(
@@ -215,7 +216,7 @@ class TestClient:
         peers = [gateway("a", "a.example:1"), gateway("b", "b.example:1")]
         source = FileClientSource(ClientTables(gateway=peers, resource=[web(), net()]), LOG)
 
-        commands = await source.first_authorizations()
+        commands = [command async for command in source.first_authorizations()]
 
         assert len(commands) == (0 if address is None else 2)
         assert asked == (["a.example", "b.example"] if address is None else ["a.example"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .values import host_and_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from structlog.typing import FilteringBoundLogger
 
@@ -48,19 +48,16 @@ class FileClientSource:
         """Return the commands that a core without any resource needs."""
         return [_set(resource) for resource in self.tables.resource]
 
-    async def first_authorizations(self) -> list[dict[str, Any]]:
-        """Return the commands that connect a new core to its Gateways before anybody asks.
+    async def first_authorizations(self) -> AsyncIterator[dict[str, Any]]:
+        """Yield the commands that connect a new core to its Gateways before anybody asks.
 
         After a restart flows may wait at the other end: they go on once there is a session.
         """
-        commands = []
         addresses: dict[str, str | None] = {}
         for table in self.tables.resource:
             answer = await self._authorize(table, addresses)
             if not isinstance(answer, str):
-                command = {"type": "authorize", "resource": table.id, "gateway": dict(answer)}
-                commands.append(command)
-        return commands
+                yield {"type": "authorize", "resource": table.id, "gateway": dict(answer)}
 
     async def authorize(self, resource: str) -> Mapping[str, object] | str:
         """Choose a Gateway: the first that is wanted and not known to be dead.
