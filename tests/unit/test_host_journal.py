@@ -6,7 +6,7 @@ import json
 import stat
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from firezone.errors import FirezoneError
 from firezone.host.journal import (
     AddressAdded,
+    AddressRemoved,
     Journal,
     LinkChanged,
     ResolvConfWritten,
     ResolvedSet,
     RouteAdded,
     RuleAdded,
+    Step,
     SysctlChanged,
     TableMade,
 )
@@ -33,6 +35,7 @@ STEPS = (
     SysctlChanged("net/ipv4/ip_forward", "0", "1", {"net/ipv4/conf/eth0/forwarding": ["0", "1"]}),
     LinkChanged("tun0", 1500, 1280, was_up=False),
     AddressAdded("tun0", "100.64.0.1/32"),
+    AddressRemoved("tun0", "192.0.2.1/24"),
     RouteAdded(0x2021FD00, "100.64.0.0/11", "tun0", 0, None, 0),
     RuleAdded(4, 100, 0x2021FD00, 0xFD002021),
     ResolvConfWritten("/etc/resolv.conf", "/etc/x", "nameserver 10.0.0.1\n\udcff", "ours"),
@@ -47,6 +50,7 @@ def test_steps_are_there_for_the_next_one(tmp_path: Path) -> None:
 
     found = Journal.open("client", folder=tmp_path)
 
+    assert {type(step) for step in STEPS} == set(get_args(Step)), "every kind is tried"
     assert found.steps == STEPS
     assert found.is_of_this_network
     found.release()
