@@ -151,7 +151,7 @@ def test_config_check_finds_what_is_wrong_in_a_table(
     path = tmp_path / "role.toml"
     path.write_text(f'[[resource]]\nname = "intranet"\n{field} = "a..example"\n')
 
-    assert main(["config", "check", "--role", role, "--file", str(path)]) == 3
+    assert main(["config", "check", "--role", role, "--config", str(path)]) == 3
 
     said = capsys.readouterr().err
     assert f"{path}: [[resource]] intranet: {field}: " in said

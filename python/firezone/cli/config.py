@@ -25,7 +25,9 @@ def config() -> None:
 def _options(command: Callable[..., None]) -> Callable[..., None]:
     command = click.option("--json", "as_json", is_flag=True, help="Write JSON.")(command)
     command = click.option(
+        "--config",
         "--file",
+        "file",
         type=click.Path(path_type=Path),
         help="The file to read.  [default: /etc/firezone/ROLE.toml]",
     )(command)
