@@ -1,40 +1,16 @@
 //! What is allocated, counted: nothing for a query that was asked before.
 
-#![allow(unsafe_code, reason = "a counting allocator has to implement GlobalAlloc")]
 #![allow(clippy::unwrap_used)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "../../packet/tests/counting/mod.rs"]
+mod counting;
 
 use dns::{Answer, Families, IpStack, Pattern, ProxyConfig, ResourceId, Stub, StubConfig};
 use domain::base::iana::Rtype;
 use domain::base::{MessageBuilder, Name};
 use packet::Instant;
 
-/// The system's allocator, counting for each thread.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every call is passed on to the system's allocator as it is; counting touches only a
-// thread-local cell, which needs no allocation.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promises are those that `System` asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are those that `System` asks for.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use counting::allocations;
 
 fn query(name: &str, rtype: Rtype) -> Vec<u8> {
     let mut question = MessageBuilder::new_vec().question();
@@ -71,9 +47,10 @@ fn a_known_name_is_answered_without_an_allocation() {
         }
     };
     answer_all(Instant::ZERO);
-    let before = ALLOCATIONS.get();
-    for round in 1..100 {
-        answer_all(Instant::from_nanos(round * 1_000_000_000));
-    }
-    assert_eq!(ALLOCATIONS.get() - before, 0);
+    let count = allocations(|| {
+        for round in 1..100 {
+            answer_all(Instant::from_nanos(round * 1_000_000_000));
+        }
+    });
+    assert_eq!(count, 0);
 }

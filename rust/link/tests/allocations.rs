@@ -1,38 +1,14 @@
 //! A warm link allocates nothing, so that it can stand under a benchmark of what it joins.
 
-#![allow(unsafe_code, reason = "an allocator can only be written with it")]
+#[path = "../../packet/tests/counting/mod.rs"]
+mod counting;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::time::Duration;
 
 use link::{Impairment, Link, LinkConfig};
 use packet::{Class, Instant};
 
-/// Counts what the current thread allocates: the test harness has threads of its own.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every call is handed on to `System` as it came; the counter is a plain thread-local value
-// without a destructor and does not allocate.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: `pointer` came from `System`, with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use counting::allocations;
 
 /// Sends bursts of 64 with pauses in which all of them arrive.
 fn run(link: &mut Link, from: Instant, into: &mut Vec<u8>) -> Instant {
@@ -67,7 +43,6 @@ fn r37_a_warm_link_allocates_nothing() {
         link.send(&[7; 1312], Class::Data, Instant::ZERO);
     }
     let now = run(&mut link, Instant::ZERO, &mut into);
-    let before = ALLOCATIONS.get();
-    run(&mut link, now, &mut into);
-    assert_eq!(ALLOCATIONS.get() - before, 0);
+    let count = allocations(|| _ = run(&mut link, now, &mut into));
+    assert_eq!(count, 0);
 }

@@ -1,9 +1,8 @@
 //! What is allocated, counted: nothing per packet once warm (R16, R37), and few bytes per flow.
 
-#![allow(unsafe_code, reason = "a counting allocator has to implement GlobalAlloc")]
+#[path = "../../packet/tests/counting/mod.rs"]
+mod counting;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -14,46 +13,7 @@ use nat::flow_table::{
 use packet::icmp::Embedded;
 use packet::{Instant, Protocol, Summary, TcpFlags, Transport, build};
 
-/// The system's allocator, counting for each thread.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-    static BYTES: Cell<i64> = const { Cell::new(0) };
-}
-
-fn count(bytes: i64) {
-    if bytes > 0 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-    }
-    BYTES.set(BYTES.get() + bytes);
-}
-
-// SAFETY: every call is passed on to the system's allocator as it is; counting touches only
-// thread-local cells, which need no allocation.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as i64);
-        // SAFETY: the caller's promises are those that `System` asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as i64));
-        // SAFETY: the caller's promises are those that `System` asks for.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// Allocations that `work` makes in this thread.
-fn allocations(work: impl FnOnce()) -> u64 {
-    let before = ALLOCATIONS.get();
-    work();
-    ALLOCATIONS.get() - before
-}
+use counting::{allocations, bytes};
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(100, 64, 0, 1));
 
@@ -101,11 +61,11 @@ fn open(table: &mut FlowTable, of: u32, now: Instant) {
 #[test]
 fn r33_a_flow_takes_at_most_96_bytes_with_both_indexes() {
     let mut table = FlowTable::new(Config { events: 0, ..Config::default() }, 1);
-    let before = BYTES.get();
+    let before = bytes();
     for of in 0..300_000 {
         open(&mut table, of, Instant::ZERO);
         if of >= 200_000 && of % 1000 == 0 {
-            let bytes = (BYTES.get() - before) as f64 / f64::from(of + 1);
+            let bytes = (bytes() - before) as f64 / f64::from(of + 1);
             assert!(bytes <= 96.0, "{bytes:.2} bytes per flow of {of}");
         }
     }

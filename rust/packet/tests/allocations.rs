@@ -1,38 +1,13 @@
 //! R37: nothing on a packet's way allocates.
 
-#![allow(unsafe_code, reason = "an allocator can only be written with it")]
+mod counting;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 
 use packet::icmp::{Unreachable, embedded, rewrite_embedded, unreachable};
 use packet::{Class, Rewrite, SendBuffer, TcpFlags, Train, build, parse};
 
-/// Counts what the current thread allocates: the test harness has threads of its own.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every call is handed on to `System` as it came; the counter is a plain thread-local value
-// without a destructor and does not allocate.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: `pointer` came from `System`, with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use counting::allocations;
 
 const SLOT: usize = 16 + 1280 + 16;
 
@@ -81,15 +56,16 @@ fn r37_parsing_translating_and_writing_allocate_nothing() {
     }
     let mut into = [0; 1280];
 
-    let before = ALLOCATIONS.get();
-    outbound(&mut super_packet, &rewrite, source, &mut buffer);
-    assert!(parse(&packets[..1280]).is_ok());
-    let error = unreachable(&packets[..1280], Unreachable::Network, &mut into).expect("an answer");
-    let quoted = embedded(&into[..error]).expect("sound");
-    rewrite_embedded(&mut into[..error], real, real, &quoted).expect("sound");
-    inbound(&mut packets, &ranges, &rewrite, &mut into);
-    assert_eq!(ALLOCATIONS.get() - before, 0);
+    let count = allocations(|| {
+        outbound(&mut super_packet, &rewrite, source, &mut buffer);
+        assert!(parse(&packets[..1280]).is_ok());
+        let error =
+            unreachable(&packets[..1280], Unreachable::Network, &mut into).expect("an answer");
+        let quoted = embedded(&into[..error]).expect("sound");
+        rewrite_embedded(&mut into[..error], real, real, &quoted).expect("sound");
+        inbound(&mut packets, &ranges, &rewrite, &mut into);
+    });
+    assert_eq!(count, 0);
 
-    drop(Box::new(1));
-    assert_eq!(ALLOCATIONS.get() - before, 1, "the counter counts");
+    assert_eq!(allocations(|| drop(Box::new(1))), 1, "the counter counts");
 }

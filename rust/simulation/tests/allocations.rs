@@ -1,51 +1,18 @@
 //! What the whole way of a packet allocates, both ways, once warm: nothing (R37).
 
-#![allow(unsafe_code, reason = "a counting allocator has to implement GlobalAlloc")]
-
+#[path = "../../packet/tests/counting/mod.rs"]
+mod counting;
 mod direct;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::net::IpAddr;
 
 use packet::{MAX_PACKET, TcpFlags, Train, build};
 
+use counting::allocations;
 use direct::{CLIENT_ADDRESS, Direct, REAL, datagrams};
-
-/// The system's allocator, counting for each thread.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every call is passed on to the system's allocator as it is; counting touches only a
-// thread-local cell, which needs no allocation.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promises are those that `System` asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are those that `System` asks for.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const PACKETS: u64 = 10_000;
 const WARM_UP: u64 = 100;
-
-/// Allocations that `work` makes in this thread.
-fn allocations(work: impl FnOnce()) -> u64 {
-    let before = ALLOCATIONS.get();
-    work();
-    ALLOCATIONS.get() - before
-}
 
 /// An endpoint pair whose name is set up, and one of its proxies.
 fn set_up() -> (Direct, IpAddr) {

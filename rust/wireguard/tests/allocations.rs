@@ -1,40 +1,17 @@
 //! What is allocated, counted: nothing for a batch of packets once warm.
 
-#![allow(unsafe_code, reason = "a counting allocator has to implement GlobalAlloc")]
 #![allow(clippy::unwrap_used)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "../../packet/tests/counting/mod.rs"]
+mod counting;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use packet::{Class, Instant, SendBuffer};
 use wireguard::{BACK, Checked, Entropy, FRONT, Node, PrivateKey, Profile, Tunnel};
 
-/// The system's allocator, counting for each thread.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every call is passed on to the system's allocator as it is; counting touches only a
-// thread-local cell, which needs no allocation.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promises are those that `System` asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are those that `System` asks for.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use counting::allocations;
 
 const REMOTE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 const NOW: Instant = Instant::from_nanos(1_000_000_000_000);
@@ -85,11 +62,8 @@ fn sealing_and_opening_a_batch_allocates_nothing_once_warm() {
         let _ = (a.poll_timeout(), b.is_ready(now), b.statistics(now), a.poll_event());
     };
     round(NOW);
-    let before = ALLOCATIONS.get();
-    for i in 0..20 {
-        round(NOW + Duration::from_secs(i));
-    }
-    assert_eq!(ALLOCATIONS.get() - before, 0);
+    let count = allocations(|| (0..20).for_each(|i| round(NOW + Duration::from_secs(i))));
+    assert_eq!(count, 0);
 }
 
 #[test]
@@ -98,15 +72,16 @@ fn a_flood_of_handshakes_allocates_nothing() {
     let mut initiation = [0; 148];
     stranger.initiate(NOW);
     stranger.poll_transmit(&mut initiation, NOW).unwrap();
-    let before = ALLOCATIONS.get();
     let mut replies = 0;
-    for i in 0..1000u64 {
-        let now = NOW + Duration::from_millis(i);
-        match node.check(REMOTE, &initiation, now, &mut [0; 64]) {
-            Checked::Pass => drop(node.read_initiation(&initiation)),
-            Checked::CookieReply(_) => replies += 1,
-            Checked::Drop(reason) => panic!("{reason:?}"),
+    let count = allocations(|| {
+        for i in 0..1000u64 {
+            let now = NOW + Duration::from_millis(i);
+            match node.check(REMOTE, &initiation, now, &mut [0; 64]) {
+                Checked::Pass => drop(node.read_initiation(&initiation)),
+                Checked::CookieReply(_) => replies += 1,
+                Checked::Drop(reason) => panic!("{reason:?}"),
+            }
         }
-    }
-    assert_eq!((ALLOCATIONS.get() - before, replies), (0, 1000 - 100 - 99));
+    });
+    assert_eq!((count, replies), (0, 1000 - 100 - 99));
 }
