@@ -1,10 +1,12 @@
-//! What the whole way of a packet allocates, both ways, once warm: nothing (R37).
+//! What the whole way of a packet allocates, both ways, once warm: nothing (R37), whether a laboratory's
+//! sessions are between the ends or WireGuard's.
 
 #[path = "../../packet/tests/counting/mod.rs"]
 mod counting;
 mod direct;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use packet::{MAX_PACKET, TcpFlags, Train, build};
 
@@ -14,16 +16,23 @@ use direct::{CLIENT_ADDRESS, Direct, REAL, datagrams};
 const PACKETS: u64 = 10_000;
 const WARM_UP: u64 = 100;
 
-/// An endpoint pair whose name is set up, and one of its proxies.
-fn set_up() -> (Direct, IpAddr) {
-    let mut direct = Direct::new();
-    let proxy = direct.query().ipv4[0].into();
-    (direct, proxy)
+/// Between two rounds: use, liveness and keepalives are noted by time.
+const PAUSE: Duration = Duration::from_micros(200);
+
+/// Pairs of endpoints whose name is set up, each with one of its proxies.
+fn set_up() -> [(Direct, IpAddr); 2] {
+    [Direct::new(), Direct::wireguard()].map(|mut direct| {
+        let proxy = direct.query().ipv4[0].into();
+        (direct, proxy)
+    })
 }
 
 #[test]
 fn r37_a_segment_there_and_back_allocates_nothing_over_the_whole_path() {
-    let (mut direct, proxy) = set_up();
+    set_up().into_iter().for_each(|(direct, proxy)| segments(direct, proxy));
+}
+
+fn segments(mut direct: Direct, proxy: IpAddr) {
     let (client, real) = (IpAddr::from(CLIENT_ADDRESS), IpAddr::from(REAL));
     let (mut there, mut back) = ([0; MAX_PACKET], [0; MAX_PACKET]);
     let len = |from: (IpAddr, u16), to: (IpAddr, u16), into: &mut [u8]| {
@@ -33,6 +42,7 @@ fn r37_a_segment_there_and_back_allocates_nothing_over_the_whole_path() {
     let back_len = len((real, 443), (client, 5000), &mut back).expect("it fits");
     let mut packet = [0; MAX_PACKET];
     let mut round = |direct: &mut Direct| {
+        direct.now += PAUSE;
         packet = there;
         direct.client_sends(Train::single(&mut packet[..there_len]).expect("valid"));
         packet = back;
@@ -53,13 +63,17 @@ fn r37_a_segment_there_and_back_allocates_nothing_over_the_whole_path() {
 
 #[test]
 fn r37_a_train_is_one_decision_at_each_end_and_allocates_nothing() {
+    set_up().into_iter().for_each(|(direct, proxy)| trains(direct, proxy));
+}
+
+fn trains(mut direct: Direct, proxy: IpAddr) {
     const TRAIN: usize = 16;
-    let (mut direct, proxy) = set_up();
     let (client, real) = (IpAddr::from(CLIENT_ADDRESS), IpAddr::from(REAL));
     let (there, ranges) = datagrams((client, 5000), (proxy, 443), TRAIN);
     let (back, _) = datagrams((real, 443), (client, 5000), TRAIN);
     let mut bytes = there.clone();
     let mut round = |direct: &mut Direct| {
+        direct.now += PAUSE;
         for (template, out) in [(&there, true), (&back, false)] {
             bytes.copy_from_slice(template);
             let (train, taken) = Train::run(&mut bytes, &ranges).expect("valid");

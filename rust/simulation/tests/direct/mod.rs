@@ -1,6 +1,7 @@
 //! A Client and a Gateway without a link between: what one writes into its send buffer the other
 //! opens. Both are made as the program makes them, and nothing is copied or kept for a packet but
-//! into memory that is there already; so allocations of the path can be counted.
+//! into memory that is there already; so allocations of the path can be counted. Between them are a
+//! laboratory's sessions, or WireGuard's.
 
 // Each binary uses its part.
 #![allow(dead_code)]
@@ -8,6 +9,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use connection::{Entropy, Node, PrivateKey};
 use dns::{IpStack, ResourceId};
 use domain::base::iana::Rtype;
 use packet::{Instant, MAX_PACKET, Run, SendBuffer, Train, TrainSink, build};
@@ -15,8 +17,8 @@ use simulation::pair::{CLIENT, CLIENT_IPV4, CLIENT_IPV6, GATEWAY, GATEWAY_IPV4, 
 use simulation::scenario::query;
 use tunnel::messages::{
     ClientCommand, ClientEvent, ClientPeer, Command, Endpoint as PeerEndpoint, Event,
-    GatewayCommand, GatewayEvent, GatewayPeer, LookupFamily, LookupResult, ProxyRecord, Resource,
-    Target,
+    GatewayCommand, GatewayEvent, GatewayPeer, KeyText, LookupFamily, LookupResult, ProfileName,
+    ProxyRecord, Resource, Target,
 };
 use tunnel::{
     Client, ClientConfig, Connections, Datagrams, Endpoint, Gateway, GatewayConfig, Io,
@@ -28,6 +30,11 @@ pub(crate) const NAME: &str = "app.site.example";
 pub(crate) const REAL: [u8; 4] = [10, 77, 0, 11];
 pub(crate) const CLIENT_ADDRESS: [u8; 4] = CLIENT_IPV4.octets();
 const SENTINEL: [u8; 4] = [100, 100, 111, 1];
+/// Where each end is reached.
+const CLIENT_SOCKET: ([u8; 4], u16) = ([192, 0, 2, 0], 52_625);
+const GATEWAY_SOCKET: ([u8; 4], u16) = ([192, 0, 2, 1], 52_625);
+/// When the ends begin.
+const NOW: Instant = Instant::from_nanos(1_000_000_000);
 
 /// What an endpoint handed to its host: how many trains, how many packets, and the first bytes of
 /// each payload as far as there is room.
@@ -83,18 +90,54 @@ impl Direct {
 
     /// The same with a send buffer of another size at the Client.
     pub(crate) fn with_send_buffer(bytes: usize, runs: usize) -> Self {
-        let now = Instant::ZERO + Duration::from_secs(1);
+        let endpoint = |socket: ([u8; 4], u16), local_index, remote_index| PeerEndpoint::Plain {
+            address: SocketAddr::from(socket),
+            local_index,
+            remote_index,
+            ready_after: 0.0,
+        };
+        let peers = [endpoint(CLIENT_SOCKET, 0x201, 0x101), endpoint(GATEWAY_SOCKET, 0x101, 0x201)];
+        let connections = [Connections::default(), Connections::default()];
+        Self::joined((bytes, runs), connections, peers)
+    }
+
+    /// The same with WireGuard between the ends.
+    pub(crate) fn wireguard() -> Self {
+        let key = |number| PrivateKey::clamped([number; 32]);
+        let connections = [1, 2].map(|number| {
+            let entropy = |of: u8| Entropy::new([of + number; 32]);
+            let node = Node::new(key(number), entropy(10), Duration::from_secs(1), NOW);
+            Connections::wireguard(node, entropy(20))
+        });
+        let peers = [(1, CLIENT_SOCKET), (2, GATEWAY_SOCKET)].map(|(number, socket)| {
+            PeerEndpoint::Wireguard {
+                public_key: KeyText(key(number).public_key()),
+                preshared_key: None,
+                address: Some(socket.into()),
+                persistent_keepalive: None,
+                profile: ProfileName::Firezone,
+            }
+        });
+        Self::joined((SEND_BUFFER_BYTES, SEND_BUFFER_RUNS), connections, peers)
+    }
+
+    /// Both ends over these connections; `peers` is what each is to the other.
+    fn joined(
+        (bytes, runs): (usize, usize),
+        [client_connections, gateway_connections]: [Connections; 2],
+        peers: [PeerEndpoint; 2],
+    ) -> Self {
         let mut client = ClientConfig::new(CLIENT_IPV4, CLIENT_IPV6, 1, 1);
         client.refresh_floor = Duration::ZERO;
         let mut direct = Self {
-            client: Client::new(client, Connections::default(), now),
+            client: Client::new(client, client_connections, NOW),
             gateway: Gateway::new(
                 GatewayConfig::new(GATEWAY_IPV4, GATEWAY_IPV6, 1),
-                Connections::default(),
+                gateway_connections,
             ),
             client_host: Host::new(),
             gateway_host: Host::new(),
-            now,
+            now: NOW,
             answers: true,
             up: SendBuffer::new(bytes, runs),
             down: SendBuffer::new(SEND_BUFFER_BYTES, SEND_BUFFER_RUNS),
@@ -102,21 +145,15 @@ impl Direct {
             proxies: None,
             open: Vec::new(),
         };
-        direct.introduce();
+        direct.introduce(peers);
         direct
     }
 
-    fn introduce(&mut self) {
-        let endpoint = |host, local_index, remote_index| PeerEndpoint::Plain {
-            address: SocketAddr::from(([192, 0, 2, host], 52_625)),
-            local_index,
-            remote_index,
-            ready_after: 0.0,
-        };
+    fn introduce(&mut self, [client, gateway]: [PeerEndpoint; 2]) {
         let (ipv4, ipv6, id) = (CLIENT_IPV4, CLIENT_IPV6, CLIENT);
-        let client = ClientPeer { id, ipv4, ipv6, endpoint: endpoint(0, 0x201, 0x101) };
+        let client = ClientPeer { id, ipv4, ipv6, endpoint: client };
         let (ipv4, ipv6, id) = (GATEWAY_IPV4, GATEWAY_IPV6, GATEWAY);
-        let gateway = GatewayPeer { id, ipv4, ipv6, endpoint: endpoint(1, 0x101, 0x201) };
+        let gateway = GatewayPeer { id, ipv4, ipv6, endpoint: gateway };
         let target = Target::Dns { address: "*.site.example".into(), ip_stack: IpStack::Dual };
         let resource = Resource { id: RESOURCE, name: String::new(), target, filters: Vec::new() };
         self.command(Command::Gateway(GatewayCommand::AddClient { client }));
@@ -255,14 +292,14 @@ impl Direct {
                 let wire = &mut wire[..bytes.len()];
                 wire.copy_from_slice(bytes);
                 let mut io = Io { send: &mut *down, host: &mut *gateway_host };
-                gateway.handle_network(arrived(run, wire), *now, &mut io);
+                gateway.handle_network(arrived(CLIENT_SOCKET, run, wire), *now, &mut io);
             }
             up.clear();
             for (run, bytes) in down.iter() {
                 let wire = &mut wire[..bytes.len()];
                 wire.copy_from_slice(bytes);
                 let mut io = Io { send: &mut *up, host: &mut *client_host };
-                client.handle_network(arrived(run, wire), *now, &mut io);
+                client.handle_network(arrived(GATEWAY_SOCKET, run, wire), *now, &mut io);
             }
             down.clear();
         }
@@ -320,6 +357,6 @@ pub(crate) fn datagrams(
     (bytes, ranges)
 }
 
-fn arrived<'a>(run: &Run, bytes: &'a mut [u8]) -> Datagrams<'a> {
-    Datagrams { from: run.remote, bytes, size: run.datagram_size, ecn: run.ecn }
+fn arrived<'a>(from: ([u8; 4], u16), run: &Run, bytes: &'a mut [u8]) -> Datagrams<'a> {
+    Datagrams { from: from.into(), bytes, size: run.datagram_size, ecn: run.ecn }
 }
