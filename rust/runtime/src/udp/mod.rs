@@ -64,6 +64,9 @@ pub struct UdpSockets {
     ipv4: Option<UdpSocket>,
     ipv6: Option<UdpSocket>,
     buffer: Vec<u8>,
+    /// Which family is asked first: the other one each time, so that neither has to wait for a flood
+    /// of the other.
+    ipv6_first: bool,
     counters: UdpCounters,
     /// Errors of sends, and when each came last.
     failures: Vec<(Option<i32>, Instant)>,
@@ -82,6 +85,7 @@ impl UdpSockets {
             ipv4,
             ipv6,
             buffer: vec![0; RECEIVE_BUFFER],
+            ipv6_first: false,
             counters: UdpCounters::default(),
             failures: Vec::new(),
             news: None,
@@ -154,7 +158,12 @@ impl UdpSockets {
 
     /// The next datagrams; `None` when nothing waits.
     pub(crate) fn receive(&mut self) -> Option<Datagrams<'_>> {
-        let received = [self.ipv4.as_ref(), self.ipv6.as_ref()].into_iter().flatten();
+        let mut sockets = [self.ipv4.as_ref(), self.ipv6.as_ref()];
+        self.ipv6_first = !self.ipv6_first;
+        if self.ipv6_first {
+            sockets.reverse();
+        }
+        let received = sockets.into_iter().flatten();
         let mut received =
             received.filter_map(|socket| message::receive(socket, &mut self.buffer).ok());
         let received = received.next()?;

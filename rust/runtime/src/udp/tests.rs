@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, poll};
 use packet::{Class, Instant, SendBuffer};
 
 use super::{UdpConfig, UdpSockets};
@@ -56,6 +57,26 @@ fn runs_arrive_as_their_datagrams_with_their_ecn_bits_by_both_families() {
     assert_eq!(here.counters().sent, 15);
     assert_eq!(here.counters().dropped, 0);
     assert_eq!(there.counters().received, 15);
+}
+
+#[test]
+fn what_waits_at_one_family_does_not_keep_the_other_waiting() {
+    let (mut here, mut there) = (sockets(), sockets());
+    let port = there.port().expect("a port");
+    for host in ["127.0.0.1", "127.0.0.1", "127.0.0.1", "[::1]", "[::1]", "[::1]"] {
+        let to: SocketAddr = format!("{host}:{port}").parse().expect("an address");
+        here.send(&run(to, 0, 1, 100), Instant::ZERO);
+    }
+    for socket in there.fds() {
+        let mut fds = [PollFd::new(socket, PollFlags::POLLIN)];
+        assert_eq!(poll(&mut fds, 5000_u16), Ok(1), "something arrives by each");
+    }
+
+    let mut families: Vec<bool> =
+        (0..2).filter_map(|_| there.receive().map(|came| came.from.is_ipv4())).collect();
+
+    families.sort_unstable();
+    assert_eq!(families, [false, true]);
 }
 
 #[test]
