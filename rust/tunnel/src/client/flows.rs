@@ -147,6 +147,20 @@ impl Flows {
         self.table.end(flow, CloseReason::Superseded, now);
     }
 
+    /// The flows of which `wanted` says yes, and whether each was ever answered.
+    pub(super) fn select(
+        &self,
+        wanted: impl Fn(&FlowRecord, &Note) -> bool,
+    ) -> Vec<(FlowId, bool)> {
+        let mut selected = Vec::new();
+        self.for_each(|row, note| {
+            if wanted(row, note) {
+                selected.push((row.flow, row.answered));
+            }
+        });
+        selected
+    }
+
     /// Calls `each` with every flow and its note: O(flows), for changes of what leads where.
     pub(super) fn for_each(&self, mut each: impl FnMut(&FlowRecord, &Note)) {
         let (mut cursor, mut rows) = (Some(0), Vec::new());
@@ -317,47 +331,30 @@ impl Client {
 
     /// Ends the flows of a resource that is gone. Whoever sends on is told that there is no way.
     pub(super) fn end_flows_of(&mut self, resource: ResourceSlot, now: Instant) {
-        let mut ended = Vec::new();
-        self.flows.for_each(|row, note| {
-            if note.key.resource == resource {
-                ended.push(row.flow);
-            }
-        });
-        for flow in ended {
+        for (flow, _) in self.flows.select(|_, note| note.key.resource == resource) {
             self.flows.end(flow, now);
         }
     }
 
     /// A resource is served by `gateway` from now on: its flows by Gateways that are gone or dead are
-    /// lost. One that never had an answer has nothing to lose, and begins anew.
+    /// lost.
     pub(super) fn move_flows(&mut self, resource: ResourceSlot, gateway: GatewayId, now: Instant) {
-        let (mut lost, mut anew) = (Vec::new(), Vec::new());
-        self.flows.for_each(|row, note| {
+        let lost = self.flows.select(|_, note| {
             let own = self.routes.gateway(note.gateway).filter(|g| Some(g.id()) == note.gateway_id);
             let lives = own.is_some_and(|gateway| !gateway.liveness.is_dead());
             let moved = note.key.resource == resource && note.gateway_id != Some(gateway);
-            if moved && !lives && !note.lost {
-                if row.answered { lost.push(row.flow) } else { anew.push(row.flow) }
-            }
+            moved && !lives && !note.lost
         });
-        for flow in anew {
-            self.flows.end(flow, now);
-        }
-        for flow in lost {
-            self.lose(flow);
-        }
+        self.lose(lost, now);
     }
 
     /// A Gateway gives no access to a resource any more: its flows there need another, or the same
     /// anew.
     pub(super) fn unbind_flows(&mut self, resource: ResourceSlot, gateway: GatewayId) {
-        let mut unbound = Vec::new();
-        self.flows.for_each(|row, note| {
-            if note.key.resource == resource && note.gateway_id == Some(gateway) {
-                unbound.push(row.flow);
-            }
-        });
-        for flow in unbound {
+        let unbound = self
+            .flows
+            .select(|_, note| note.key.resource == resource && note.gateway_id == Some(gateway));
+        for (flow, _) in unbound {
             if let Some(note) = self.flows.note_mut(flow) {
                 note.gateway_id = None;
             }
@@ -366,25 +363,20 @@ impl Client {
 
     /// A Gateway is gone for good: its flows are lost.
     pub(super) fn lose_flows(&mut self, gateway: GatewayId, now: Instant) {
-        let (mut lost, mut anew) = (Vec::new(), Vec::new());
-        self.flows.for_each(|row, note| {
-            if note.gateway_id == Some(gateway) && !note.lost {
-                if row.answered { lost.push(row.flow) } else { anew.push(row.flow) }
-            }
-        });
-        for flow in anew {
-            self.flows.end(flow, now);
-        }
-        for flow in lost {
-            self.lose(flow);
-        }
+        let lost = self.flows.select(|_, note| note.gateway_id == Some(gateway) && !note.lost);
+        self.lose(lost, now);
     }
 
-    fn lose(&mut self, flow: FlowId) {
-        if let Some(note) = self.flows.note_mut(flow) {
-            note.lost = true;
-            self.flows.lost.push_back(flow);
-            self.flows.counters.lost += 1;
+    /// Flows are lost. One that never had an answer has nothing to lose, and begins anew.
+    fn lose(&mut self, flows: Vec<(FlowId, bool)>, now: Instant) {
+        for (flow, answered) in flows {
+            if !answered {
+                self.flows.end(flow, now);
+            } else if let Some(note) = self.flows.note_mut(flow) {
+                note.lost = true;
+                self.flows.lost.push_back(flow);
+                self.flows.counters.lost += 1;
+            }
         }
     }
 
@@ -411,7 +403,7 @@ impl Client {
         }
     }
 
-    fn own(&self, family_of: IpAddr) -> IpAddr {
+    pub(super) fn own(&self, family_of: IpAddr) -> IpAddr {
         if family_of.is_ipv4() { self.ipv4.into() } else { self.ipv6.into() }
     }
 

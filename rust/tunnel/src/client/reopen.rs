@@ -24,15 +24,12 @@ const RECENT: Duration = Duration::from_secs(5 * 60);
 impl Client {
     /// A Gateway answers after a silence: its flows are to be opened again.
     pub(super) fn reopen_flows(&mut self, gateway: GatewayId, now: Instant) {
-        let mut open = Vec::new();
-        self.flows.for_each(|row, note| {
+        let open = self.flows.select(|row, note| {
             let own = note.gateway_id == Some(gateway) && !note.lost;
             let lives = row.answered && now.saturating_duration_since(row.last_seen) <= RECENT;
-            if row.protocol == Protocol::Tcp && own && lives {
-                open.push(row.flow);
-            }
+            row.protocol == Protocol::Tcp && own && lives
         });
-        self.flows.unheard.extend(open);
+        self.flows.unheard.extend(open.into_iter().map(|(flow, _)| flow));
     }
 
     /// Sends what is due of that; the rest follows at the next call.
@@ -51,7 +48,7 @@ impl Client {
         let Some(peer) = self.routes.gateway(note.gateway).map(|gateway| gateway.peer) else {
             return;
         };
-        let own: IpAddr = if record.proxy.is_ipv4() { self.ipv4.into() } else { self.ipv6.into() };
+        let own = self.own(record.proxy);
         let mut packet = [0; MAX_PACKET];
         let len = probe_of(own, &record, &note, &mut packet);
         if let Some(train) = len.and_then(|len| Train::single(&mut packet[..len]).ok()) {
