@@ -288,12 +288,12 @@ impl Client {
         io: &mut Io<'_>,
     ) -> bool {
         let summary = *train.summary();
-        let mut packet = [0; MAX_PACKET];
         match summary.transport {
             Transport::Udp { source: DNS_PORT, destination } => {
                 let Some(number) = self.site.asked_by(peer, summary.source, destination) else {
                     return false;
                 };
+                let mut packet = [0; MAX_PACKET];
                 for i in 0..train.segments() {
                     let len = train.write_segment(i, &mut packet);
                     let response = &mut packet[usize::from(summary.header_len).min(len)..len];
@@ -302,6 +302,7 @@ impl Client {
                 true
             }
             Transport::Tcp { source: DNS_PORT, .. } if self.site.tcp.owns(&summary) => {
+                let mut packet = [0; MAX_PACKET];
                 for i in 0..train.segments() {
                     let len = train.write_segment(i, &mut packet);
                     self.site.tcp.handle_packet(&packet[..len], now);
