@@ -32,19 +32,19 @@ impl Connections {
         opened.clear();
         let (total, size) = (datagrams.bytes.len(), datagrams.size.max(1));
         let mut at = 0;
+        let mut next = self.owner(datagrams.bytes, at, size);
         while at < total {
-            let owner = self.owner(datagrams.bytes, at, size);
+            let owner = next;
             let mut ranges = std::mem::take(&mut opened.datagrams);
             ranges.clear();
-            let mut end = at;
-            while end < total && self.owner(datagrams.bytes, end, size) == owner {
-                let len = size.min(total - end);
-                ranges.push((end as u32, len as u32));
-                end += len;
+            while at < total && next == owner {
+                let len = size.min(total - at);
+                ranges.push((at as u32, len as u32));
+                at += len;
+                next = self.owner(datagrams.bytes, at, size);
             }
             self.take(owner, datagrams, &ranges, now, opened);
             opened.datagrams = ranges;
-            at = end;
         }
     }
 
