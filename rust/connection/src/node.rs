@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use packet::{Class, Instant, SendBuffer};
 use wireguard::{
     COOKIE_REPLY, Checked, Entropy, Kind, Node, PresharedKey, Profile, PublicKey, Tunnel,
-    TunnelError,
+    TunnelError, classify,
 };
 
 use crate::connections::{Connections, Peer, PeerIndex};
@@ -189,7 +189,7 @@ impl Connections {
     fn accept_handshake(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) -> bool {
         let Some(keyed) = &self.keyed else { return false };
         let of_index = |index| self.indices.find(ReceiverIndex::from_wire(index));
-        let (slot, message) = match keyed.node.classify(datagram) {
+        let (slot, message) = match classify(datagram) {
             Some(Kind::Initiation) => {
                 let Ok(initiation) = keyed.node.read_initiation(datagram) else { return false };
                 let slot = keyed.by_key.get(initiation.public_key().as_bytes()).copied();

@@ -4,7 +4,7 @@
 //! [`Node`] is what a process has once: its key and its protection against floods. [`Tunnel`] is one
 //! peer. A datagram that arrives goes this way:
 //!
-//! 1. [`Node::classify`]: what is it, and for which receiver index; [`Node::check`]: does it deserve
+//! 1. [`classify`]: what is it, and for which receiver index; [`Node::check`]: does it deserve
 //!    work, or a cookie.
 //! 2. An initiation: [`Node::read_initiation`] says whose it is, [`Tunnel::handle_initiation`] of
 //!    that peer accepts it. Everything else belongs to the tunnel whose `connection` the upper 24

@@ -13,11 +13,11 @@ use crate::gate::{Checked, Counters, Gate};
 use crate::handshake::{Identity, Initiation};
 use crate::key::{PrivateKey, PublicKey};
 use crate::tai64n::WallClock;
-use crate::wire::{COOKIE_REPLY, Kind, classify};
+use crate::wire::COOKIE_REPLY;
 
 /// A node's own key, its protection against floods of handshakes, and its wall clock.
 ///
-/// Every datagram goes [`Node::classify`] → [`Node::check`] first; then an initiation through
+/// Every datagram goes [`classify`](crate::classify) → [`Node::check`] first; then an initiation through
 /// [`Node::read_initiation`] to the tunnel of its peer, everything else to the tunnel that owns the
 /// receiver index.
 pub struct Node {
@@ -41,11 +41,6 @@ impl Node {
     /// The node's public key.
     pub fn public_key(&self) -> PublicKey {
         self.identity.public
-    }
-
-    /// As [`classify`]: tells by type and length what `datagram` is; no cryptography.
-    pub fn classify(&self, datagram: &[u8]) -> Option<Kind> {
-        classify(datagram)
     }
 
     /// Decides whether anything costly is to be done for `datagram`: MAC1 of handshake messages

@@ -110,7 +110,7 @@ impl End {
             Checked::Pass => {}
             other => return Err(format!("{other:?}")),
         }
-        match self.node.classify(datagram) {
+        match wireguard::classify(datagram) {
             None => Err("no message".into()),
             Some(Kind::Initiation) => {
                 let initiation =
