@@ -261,7 +261,7 @@ impl Connections {
             }
         }
         self.timers.set(index, &mut peer.timer, peer.session.poll_timeout());
-        if self.keyed.is_some() && !std::mem::replace(&mut peer.queued, true) {
+        if peer.session.has_transmit() && !std::mem::replace(&mut peer.queued, true) {
             self.senders.push_back(index);
         }
     }

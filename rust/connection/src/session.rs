@@ -102,6 +102,11 @@ pub trait Session: Send {
         false
     }
 
+    /// Whether [`Session::poll_transmit`] has something to write.
+    fn has_transmit(&self) -> bool {
+        false
+    }
+
     /// Writes the next message that has to be sent and returns its length.
     fn poll_transmit(&mut self, _out: &mut [u8; HANDSHAKE], _now: Instant) -> Option<usize> {
         None

@@ -68,6 +68,10 @@ impl Session for Tunnel {
         }
     }
 
+    fn has_transmit(&self) -> bool {
+        Self::has_transmit(self)
+    }
+
     fn poll_transmit(&mut self, out: &mut [u8; HANDSHAKE], now: Instant) -> Option<usize> {
         Self::poll_transmit(self, out, now)
     }

@@ -105,6 +105,11 @@ impl Tunnel {
         self.signer.take_reply(datagram, now)
     }
 
+    /// Whether [`Tunnel::poll_transmit`] has something to do.
+    pub fn has_transmit(&self) -> bool {
+        self.response_due.is_some() || self.initiation_due || self.keepalive_due
+    }
+
     /// Writes the next message that has to be sent: a response, an initiation, an empty data
     /// message. Returns its length; `None`: nothing has to be sent.
     pub fn poll_transmit(&mut self, out: &mut [u8; INITIATION], now: Instant) -> Option<usize> {
