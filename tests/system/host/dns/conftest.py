@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.system.host.dns.peers import BUS, PEERS, USERS
 
 if TYPE_CHECKING:
     import signal
@@ -132,6 +133,7 @@ def _dnsmasq(host: Host, *answers: str) -> None:
         *("--no-daemon", "--conf-file=/dev/null", "--pid-file=", "--no-hosts", "--no-resolv"),
         *("--user=root", "--local=/site.example/"),
         f"--host-record=app.site.example,{','.join(answers)}",
+        "--host-record=plain.lan.example,10.0.0.80",
         stderr=subprocess.DEVNULL,
     )
 
@@ -186,3 +188,29 @@ def start_client(host: Host, with_prelude: Callable[[str], str]) -> Callable[...
         return Client(host, with_prelude(f"{first}\n{RUN}"), method, **options)
 
     return start
+
+
+@pytest.fixture
+def resolved(host: Host, wait_until: Callable[[Callable[[], bool]], None]) -> dict[str, str]:
+    """Start systemd-resolved; return the environment in which its programs are found."""
+    daemon = PEERS / "lib" / "systemd" / "systemd-resolved"
+    if not daemon.exists():
+        pytest.fail(f"{daemon} is not there: .ci/unpack {PEERS} systemd-resolved libsystemd-shared")
+    libraries = PEERS / "usr" / "lib" / "x86_64-linux-gnu"
+    environment = {
+        **os.environ,
+        "LD_LIBRARY_PATH": f"{libraries}/systemd:{libraries}",
+        "PATH": f"{PEERS / 'usr' / 'bin'}:{os.environ['PATH']}",
+    }
+    host.sh(USERS, input=BUS)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    host.start(
+        "dbus-daemon", "--config-file=/run/files/bus.conf", "--nofork", "--nopidfile", **quiet
+    )
+    wait_until(lambda: host.run("test", "-S", "/run/dbus/system_bus_socket", ok=False)[0] == "0")
+    host.start(daemon, env=environment, **quiet)
+    wait_until(lambda: host.run("resolvectl", "dns", env=environment, ok=False)[0] == "0")
+    host.sh("cat > /etc/resolv.conf", input="nameserver 127.0.0.53\n")
+    host.run("resolvectl", "dns", "eth0", "10.0.0.53", env=environment)
+    host.run("resolvectl", "domain", "eth0", "lan.example", env=environment)
+    return environment

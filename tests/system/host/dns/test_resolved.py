@@ -6,10 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.system.host.dns.peers import PEERS
 
 from firezone.host.service import polkit_rules
 
@@ -20,37 +20,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(120)
 
-PEERS = Path(os.environ.get("CARGO_TARGET_DIR", Path(__file__).parents[4] / "target")) / "peers"
 CLIENTS = {"100.96.0.1", "fd00:2021:1111:8000::1"}
 LANS = {"10.0.0.80"}
-
-BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>system</type>
-  <listen>unix:path=/run/dbus/system_bus_socket</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow user="*"/>
-    <allow own="org.freedesktop.resolve1"/>
-    <allow own="org.freedesktop.PolicyKit1"/>
-    <allow send_destination="*" eavesdrop="true"/>
-    <allow receive_sender="*"/>
-  </policy>
-</busconfig>
-"""
-USERS = """
-cp /etc/passwd /etc/group /run/files/
-echo 'systemd-resolve:x:64901:64901::/:/usr/sbin/nologin' >> /run/files/passwd
-echo 'systemd-resolve:x:64901:' >> /run/files/group
-echo 'firezone:x:64902:64902::/:/usr/sbin/nologin' >> /run/files/passwd
-echo 'firezone:x:64902:' >> /run/files/group
-mount --bind /run/files/passwd /etc/passwd
-mount --bind /run/files/group /etc/group
-mkdir -p /run/dbus /run/systemd/resolve
-chown 64901:64901 /run/systemd/resolve
-cat > /run/files/bus.conf
-"""
 
 POLKIT = """
 echo 'polkitd:x:64903:64903::/:/usr/sbin/nologin' >> /etc/passwd
@@ -61,32 +32,6 @@ mount -t overlay overlay /usr/share \\
 cat > /etc/polkit-1/rules.d/50-firezone.rules
 chmod 755 /etc/polkit-1 /etc/polkit-1/rules.d
 """
-
-
-@pytest.fixture
-def resolved(host: Host, wait_until: Callable[[Callable[[], bool]], None]) -> dict[str, str]:
-    """Start systemd-resolved; return the environment in which its programs are found."""
-    daemon = PEERS / "lib" / "systemd" / "systemd-resolved"
-    if not daemon.exists():
-        pytest.fail(f"{daemon} is not there: .ci/unpack {PEERS} systemd-resolved libsystemd-shared")
-    libraries = PEERS / "usr" / "lib" / "x86_64-linux-gnu"
-    environment = {
-        **os.environ,
-        "LD_LIBRARY_PATH": f"{libraries}/systemd:{libraries}",
-        "PATH": f"{PEERS / 'usr' / 'bin'}:{os.environ['PATH']}",
-    }
-    host.sh(USERS, input=BUS)
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    host.start(
-        "dbus-daemon", "--config-file=/run/files/bus.conf", "--nofork", "--nopidfile", **quiet
-    )
-    wait_until(lambda: host.run("test", "-S", "/run/dbus/system_bus_socket", ok=False)[0] == "0")
-    host.start(daemon, env=environment, **quiet)
-    wait_until(lambda: host.run("resolvectl", "dns", env=environment, ok=False)[0] == "0")
-    host.sh("cat > /etc/resolv.conf", input="nameserver 127.0.0.53\n")
-    host.run("resolvectl", "dns", "eth0", "10.0.0.53", env=environment)
-    host.run("resolvectl", "domain", "eth0", "lan.example", env=environment)
-    return environment
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
