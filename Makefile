@@ -12,14 +12,14 @@ VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
 DEMO_VENV := $(CARGO_TARGET_DIR)/demo-venv
 STAGE := .ci/stage
-SYSTEM_PACKAGES := iputils-ping nginx-light dnsmasq-base bind9-dnsutils curl tcpdump jq iproute2 nftables unbound iperf3 tshark valgrind python3-venv build-essential conntrack dbus-daemon musl-tools wireguard-go wireguard-tools
-# Programs of these are started by tests; installing them would change the host.
-PEER_PACKAGES := systemd-resolved libsystemd-shared polkitd libpolkit-agent-1-0 libpolkit-gobject-1-0 libduktape207
+SYSTEM_PACKAGES := iputils-ping nginx-light dnsmasq-base bind9-dnsutils curl tcpdump jq iproute2 nftables unbound iperf3 tshark valgrind python3-venv build-essential conntrack dbus-daemon musl-tools wireguard-go wireguard-tools git openssh-client openssl rsync
+# Programs of these are started by tests; installing them would change the host or start services on it.
+PEER_PACKAGES := systemd-resolved libsystemd-shared polkitd libpolkit-agent-1-0 libpolkit-gobject-1-0 libduktape207 openssh-server libwrap0 postgresql-15 postgresql-client-15 libpq5
 DEMO_PACKAGES := nftables nginx-light dnsmasq-base curl tcpdump iproute2 python3-venv build-essential
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
 .PHONY: demo
 demo: demo-setup ## Run the main job: real files through a DNS resource while it is re-created again and again
@@ -98,6 +98,10 @@ promise: setup ## Hold the promise over its full matrix, in virtual and real tim
 .PHONY: restarts
 restarts: setup ## Kill Clients and Gateways in mid-transfer; writes docs/results/restarts.md
 	$(BIN)/python tests/restarts/run.py $(ARGS)
+
+.PHONY: transfers
+transfers: setup ## Carry 1 GiB through the tunnel in each of 16 ways; writes docs/results/transfers.md
+	$(BIN)/python tests/transfers/run.py $(ARGS)
 
 .PHONY: interop
 interop: setup ## Put plain WireGuard programs in the place of ours, with 1 GiB and rekeys; writes docs/results/interop.md
