@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -41,6 +42,9 @@ def test_people_are_told_what_happens(machines: TwoMachines) -> None:
     for target in (NAME, SITE[0], SITE[1]):
         ping = firezone(machines, "client", "ping", target, "-c", "1")
         assert ping.returncode == 0, ping.stdout + ping.stderr
+    told = json.loads(firezone(machines, "client", "ping", NAME, "-c", "2", "--json").stdout)
+    assert (told["sent"], told["received"]) == (2, 2)
+    assert 0 < told["min_ms"] <= told["avg_ms"] <= told["max_ms"]
     away = firezone(machines, "client", "ping", "198.51.100.1", "-c", "1")
     assert (away.returncode, away.stderr.splitlines()[0]) == (
         1, "error: no resource covers 198.51.100.1",
@@ -85,3 +89,52 @@ def test_r39_flow_records_tell_who_used_what(machines: TwoMachines) -> None:
     assert (record["name"], record["real"], record["remote_port"]) == (NAME, SITE[0], 80)
     assert record["received_bytes"] > 2**20
     print(json.dumps(record))  # noqa: T201
+
+
+def test_what_passes_inside_the_tunnel_is_captured_with_its_names(machines: TwoMachines) -> None:
+    page = ("curl", "-4", "-sS", "--fail", f"http://{NAME}/whoami")
+    assert machines.inside(machines.client, *page).returncode == 0
+    written = {role: machines.folder / f"{role}.pcapng" for role in ("client", "gateway")}
+    machines.payload(2**20)
+
+    for role, file in written.items():
+        namespace = {"client": machines.client, "gateway": machines.gateway}[role]
+        socket = ("--socket", str(machines.folder / f"{role}.sock"))
+        argv = (*FIREZONE, "debug", "capture", "-w", str(file), *socket)
+        machines.start(f"capture-{role}", namespace, *argv)
+        machines.wait(lambda r=role: "looking at" in machines.output(f"capture-{r}"), "capture")
+    load = ("curl", "-4", "-sS", "--fail", "-o", "/dev/null", f"http://{NAME}/file")
+    assert machines.inside(machines.client, *load).returncode == 0
+    for role in written:
+        machines.end(f"capture-{role}", signal.SIGINT)
+        assert " packets of " in machines.output(f"capture-{role}")
+        assert ", 0 missed" in machines.output(f"capture-{role}")
+
+    def told(role: str, *fields: str) -> list[str]:
+        shown = (f"-e{field}" for field in fields)
+        only = "tcp.flags.syn==1 && tcp.flags.ack==0"
+        argv = ("tshark", "-n", "-N", "n", "-r", str(written[role]), "-Y", only, "-T", "fields")
+        done = machines.inside(machines.client, *argv, *shown)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    assert told("client", "ip.dst_host", "frame.packet_flags_direction") == [f"{NAME}\t0x00000002"]
+    assert told("gateway", "ip.dst", "ip.dst_host") == [f"{SITE[0]}\t{NAME}"]
+    summary = machines.inside(machines.client, "capinfos", "-M", str(written["client"]))
+    assert "Raw IP" in summary.stdout
+    assert "nanosecond" in summary.stdout
+
+
+def test_a_capture_ends_by_itself_and_says_what_is_wrong(machines: TwoMachines) -> None:
+    file = str(machines.folder / "few.pcapng")
+    ended = firezone(machines, "client", "debug", "capture", "-w", file, "--duration", "300ms")
+    assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr
+    machines.start("ping", machines.client, "ping", "-i", "0.2", SITE[0])
+    told = firezone(machines, "client", "debug", "capture", "-w", file, "-c", "3", "--json")
+    assert json.loads(told.stdout)["packets"] == 3, told.stderr
+    machines.end("ping")
+
+    away = firezone(machines, "client", "debug", "capture", "-w", "/nowhere/few.pcapng")
+    assert away.returncode == 1
+    assert away.stderr.startswith("error: ")
+    assert "No such file" in away.stderr

@@ -56,6 +56,24 @@ def test_every_command_can_be_loaded_and_tells_of_itself(name: str) -> None:
     assert main([name, "--help"]) == 0
 
 
+def commands_without_json(command: click.Command, path: str, ctx: click.Context) -> set[str]:
+    if isinstance(command, click.Group):
+        found = {name: command.get_command(ctx, name) for name in command.list_commands(ctx)}
+        below = (
+            commands_without_json(c, f"{path} {n}".strip(), ctx) for n, c in found.items() if c
+        )
+        return set().union(*below)
+    has_json = any("--json" in parameter.opts for parameter in command.params)
+    return set() if has_json else {path}
+
+
+def test_every_command_writes_json_but_those_that_log() -> None:
+    ctx = click.Context(cli._firezone)
+
+    # They write a log, as JSON by log_format.
+    assert commands_without_json(cli._firezone, "", ctx) == {"client up", "gateway run"}
+
+
 @pytest.mark.parametrize(
     "arguments", [["nothing"], ["version", "--nothing"], ["nat", "x"], ["logs", "--since", "soon"]]
 )
@@ -342,3 +360,21 @@ def test_python_minus_m() -> None:
     )
 
     assert ended.stdout.startswith(f"firezone {__version__}")
+
+
+def test_keys_are_told_as_json_and_a_private_one_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "client.key"
+
+    assert main(["keys", "new", str(file), "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert main(["keys", "show", str(file), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert main(["keys", "psk", "--json"]) == 0
+    secret = json.loads(capsys.readouterr().out)
+
+    assert made == shown
+    assert made.keys() == {"schema", "file", "public_key"}
+    assert file.read_text().strip() not in json.dumps(made)
+    assert len(secret["preshared_key"]) == 44

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "python" / "firezone"
-MAY_USE_CORE = {"nat", "client", "gateway", "lab", "endpoint", "keys"}
+MAY_USE_CORE = {"nat", "client", "gateway", "lab", "endpoint", "keys", "tap"}
 HEAVY = {
     "pydantic",
     "pyroute2",

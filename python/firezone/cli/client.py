@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .roles import call, json_option, run_role, show_status, socket_option
+from .roles import command_role, json_option, run_role, show_status, socket_option
 from .service import add_service_commands
 
 __all__ = ["client"]
@@ -37,16 +37,18 @@ def up(*, file: Path | None, dns_control: str | None, metrics: str | None) -> No
 
 @client.command()
 @socket_option
-def down(*, path: Path | None) -> None:
+@json_option
+def down(*, path: Path | None, as_json: bool) -> None:
     """End the running Client; the host is then as it was before."""
-    call("client", path, "stop")
+    command_role("client", path, "stop", as_json=as_json)
 
 
 @client.command()
 @socket_option
-def reload(*, path: Path | None) -> None:
+@json_option
+def reload(*, path: Path | None, as_json: bool) -> None:
     """Read the file again; flows that are still allowed go on."""
-    call("client", path, "reload")
+    command_role("client", path, "reload", as_json=as_json)
 
 
 @client.command()

@@ -1,4 +1,4 @@
-"""`firezone debug`: what a running endpoint counts, and whom it speaks to."""
+"""`firezone debug`: what a running endpoint counts, whom it speaks to, what passes through it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .capture import capture
 from .roles import PEERS, call_running, json_option, socket_option
 from .table import print_table
 
@@ -44,3 +45,6 @@ def metrics(*, path: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(document, indent=2))
     else:
         click.echo(call_running(path, "metrics"), nl=False)
+
+
+debug.add_command(capture)

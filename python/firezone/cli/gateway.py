@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .roles import call, json_option, run_role, show_status, socket_option
+from .roles import command_role, json_option, run_role, show_status, socket_option
 from .service import add_service_commands
 
 __all__ = ["gateway"]
@@ -32,16 +32,18 @@ def run(*, file: Path | None, metrics: str | None) -> None:
 
 @gateway.command()
 @socket_option
-def stop(*, path: Path | None) -> None:
+@json_option
+def stop(*, path: Path | None, as_json: bool) -> None:
     """End the running Gateway; the host is then as it was before."""
-    call("gateway", path, "stop")
+    command_role("gateway", path, "stop", as_json=as_json)
 
 
 @gateway.command()
 @socket_option
-def reload(*, path: Path | None) -> None:
+@json_option
+def reload(*, path: Path | None, as_json: bool) -> None:
     """Read the file again; flows that are still allowed go on."""
-    call("gateway", path, "reload")
+    command_role("gateway", path, "reload", as_json=as_json)
 
 
 @gateway.command()

@@ -23,6 +23,7 @@ __all__ = [
     "PEERS",
     "call",
     "call_running",
+    "command_role",
     "json_option",
     "run_role",
     "show_status",
@@ -60,7 +61,7 @@ def socket_option(command: Callable[..., T]) -> Callable[..., T]:
     )(command)
 
 
-def json_option(command: Callable[..., None]) -> Callable[..., None]:
+def json_option(command: Callable[..., T]) -> Callable[..., T]:
     """Add `--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Write JSON.")(command)
 
@@ -80,6 +81,13 @@ def call_running(path: Path | None, method: str, **params: object) -> Any:
     if path is None and not socket_path("client").exists() and socket_path("gateway").exists():
         return call("gateway", path, method, **params)
     return call("client", path, method, **params)
+
+
+def command_role(role: Role, path: Path | None, method: str, *, as_json: bool) -> None:
+    """Call a method that does something; the exit code, and JSON if wanted, says that it did."""
+    call(role, path, method)
+    if as_json:
+        click.echo(json.dumps({"schema": f"firezone.{role}.{method}/1", "done": True}))
 
 
 def run_role(role: Role, file: Path | None, flags: dict[str, object]) -> None:

@@ -45,3 +45,11 @@ pub(crate) fn tun_error(error: &runtime::TunError) -> PyErr {
         runtime::TunError::Open { .. } => NeedsPrivilege::new_err(error.to_string()),
     }
 }
+
+/// A device that cannot be looked at.
+pub(crate) fn tap_error(error: &runtime::TapError) -> PyErr {
+    match error {
+        runtime::TapError::NoDevice(_) => FirezoneError::new_err(error.to_string()),
+        runtime::TapError::Kernel { .. } => NeedsPrivilege::new_err(error.to_string()),
+    }
+}

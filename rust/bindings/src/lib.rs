@@ -21,6 +21,7 @@ mod pair;
 mod resource_nat;
 mod running;
 mod settings;
+mod tap;
 mod translations;
 
 use pyo3::prelude::*;
@@ -49,6 +50,8 @@ mod _core {
     use crate::pair::Pair;
     #[pymodule_export]
     use crate::resource_nat::ResourceNat;
+    #[pymodule_export]
+    use crate::tap::Tap;
     #[pymodule_export]
     use crate::translations::Translations;
 }
