@@ -1,34 +1,58 @@
-"""Programs of somebody who means no good, for a namespace of a test. Each ends by itself."""
+"""Programs of somebody who means no good, and of who suffers from it, for a namespace of a test."""
 
 from typing import Final
 
-__all__ = ["FLOOD", "INJECT", "SPOOF"]
+__all__ = ["ECHO", "FLOOD", "INJECT", "SPOOF", "STEADY"]
 
 FLOOD: Final = r'''
-"""Initiations with a right first MAC and nothing else right, from addresses that do not exist."""
-import base64, hashlib, os, socket, struct, sys, time
+"""Initiations with a right first MAC and nothing else right, from addresses that do not exist.
 
-key = base64.b64decode(sys.argv[1])
-mac_key = hashlib.blake2s(b"mac1----" + key).digest()
+Arguments: the key that they are for, the port, how many a second, and for how many seconds; with
+`wrong` at the end the first MAC is wrong too. Prints how many were sent, and in what time.
+"""
+import base64, ctypes, hashlib, os, socket, struct, sys, time
+
+key, port, rate, seconds = base64.b64decode(sys.argv[1]), *map(int, sys.argv[2:5])
+mac_key = hashlib.blake2s(b"mac1----" + key).digest() if "wrong" not in sys.argv else bytes(32)
+target = socket.inet_aton("192.0.2.2")
+COUNT, AT_ONCE = 4000, 100
+
+class Part(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("len", ctypes.c_size_t)]
+
+class Message(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_void_p), ("namelen", ctypes.c_uint32),
+                ("parts", ctypes.c_void_p), ("count", ctypes.c_size_t),
+                ("control", ctypes.c_void_p), ("controllen", ctypes.c_size_t),
+                ("flags", ctypes.c_int), ("hole", ctypes.c_uint32), ("sent", ctypes.c_uint32)]
+
 raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
 raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-messages = []
-for number in range(2000):
+raw.connect(("192.0.2.2", 0))
+datagrams = []
+for number in range(COUNT):
     body = struct.pack("<II", 1, number) + os.urandom(108)
     body += hashlib.blake2s(body, key=mac_key, digest_size=16).digest() + bytes(16)
-    udp = struct.pack("!HHHH", 1024 + number, 52625, 8 + len(body), 0)
+    udp = struct.pack("!HHHH", 1024 + number, port, 8 + len(body), 0)
     source = socket.inet_aton(f"198.18.{number >> 8}.{number & 255}")
-    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 0, 0, 0, 64, 17, 0, source,
-                       socket.inet_aton("192.0.2.2"))
-    messages.append(head + udp + body)
+    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 0, 0, 0, 64, 17, 0, source, target)
+    datagrams.append(ctypes.create_string_buffer(head + udp + body, 28 + len(body)))
+parts = (Part * COUNT)(*[Part(ctypes.addressof(d), len(d)) for d in datagrams])
+messages = (Message * COUNT)(*[
+    Message(parts=ctypes.addressof(parts) + n * ctypes.sizeof(Part), count=1) for n in range(COUNT)
+])
+sendmmsg = ctypes.CDLL(None, use_errno=True).sendmmsg
 print("flooding", flush=True)
-end = time.monotonic() + 3
+begin = time.monotonic()
 sent = 0
-while time.monotonic() < end:
-    for message in messages:
-        raw.sendto(message, ("192.0.2.2", 0))
-    sent += len(messages)
-print(sent, flush=True)
+while (passed := time.monotonic() - begin) < seconds:
+    if sent >= passed * rate:
+        time.sleep(0.001)
+        continue
+    first = sent % COUNT
+    at = ctypes.c_void_p(ctypes.addressof(messages) + first * ctypes.sizeof(Message))
+    sent += max(0, sendmmsg(raw.fileno(), at, min(AT_ONCE, COUNT - first), 0))
+print(sent, time.monotonic() - begin, flush=True)
 '''
 
 SPOOF: Final = r'''
@@ -93,4 +117,56 @@ while time.monotonic() < end and sent < 4000:
         again.sendto(message, (sys.argv[1], 0))
         sent += 1
 print(sent)
+'''
+
+ECHO: Final = r'''
+"""Sends every datagram back to where it came from. Arguments: address and port."""
+import socket, sys
+
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+here = socket.socket(family, socket.SOCK_DGRAM)
+here.bind((sys.argv[1], int(sys.argv[2])))
+print("echoing", flush=True)
+while True:
+    data, sender = here.recvfrom(65536)
+    here.sendto(data, sender)
+'''
+
+STEADY: Final = r'''
+"""Numbered datagrams of 200 bytes to an echo, at a steady rate; prints how many, and how many came
+back once. Arguments: address, port, how many a second, for how many seconds."""
+import socket, struct, sys, threading, time
+
+name, port, rate, seconds = sys.argv[1], *map(int, sys.argv[2:5])
+there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+there.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+there.connect((name, port))
+there.settimeout(0.2)
+back, over = set(), threading.Event()
+
+def hear():
+    while not over.is_set():
+        try:
+            back.add(struct.unpack_from("!Q", there.recv(2048))[0])
+        except TimeoutError:
+            pass
+
+hearing = threading.Thread(target=hear)
+hearing.start()
+there.send(struct.pack("!Q", 0).ljust(200))
+while 0 not in back:
+    time.sleep(0.01)
+print("steady", flush=True)
+begin = time.monotonic()
+sent = 1
+while (passed := time.monotonic() - begin) < seconds:
+    if sent > passed * rate:
+        time.sleep(0.001)
+        continue
+    there.send(struct.pack("!Q", sent).ljust(200))
+    sent += 1
+time.sleep(3)
+over.set()
+hearing.join()
+print(sent, len(back), flush=True)
 '''

@@ -44,10 +44,13 @@ class Program:
     Args:
         name: What people call it.
         command: What starts it in the foreground.
+        keepalive: Seconds between messages that it needs to be found after its host has moved; 0 if
+            it speaks by itself.
     """
 
     name: str
     command: tuple[str, ...]
+    keepalive: int = 0
 
 
 WIREGUARD_GO: Final = Program("wireguard-go (Debian)", ("wireguard-go", "--foreground"))
@@ -100,6 +103,13 @@ class PlainWireGuard:
         """Return bytes received and sent, as the program counts them."""
         received, sent = self._show("transfer").split("\t")
         return int(received), int(sent)
+
+    def keep_alive(self) -> None:
+        """Let the program send empty messages, if it needs to."""
+        if self._program.keepalive:
+            peer = ("peer", self._machines.keys[self._other])
+            often = ("persistent-keepalive", str(self._program.keepalive))
+            self._wg("set", self.device, *peer, *often)
 
     def move(self) -> None:
         """Give the program's host another underlay address."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.system.hostile import FLOOD, INJECT, SPOOF
+from tests.system.newcomer import Newcomer
 from tests.system.transfers import MIB, Loading, fetch
-from tests.system.two_machines import NAME, RESOLVER, RESOURCES, SITE, TwoMachines
+from tests.system.two_machines import NAME, SITE, TwoMachines
 
 if TYPE_CHECKING:
     from tests.system.two_machines import Role
@@ -167,50 +168,19 @@ def test_a_client_begins_although_its_gateways_name_finds_nobody_who_answers(
 
 
 def test_a_flood_of_handshakes_stops_nobody(machines: TwoMachines) -> None:
-    newcomer = {"name": "newcomer", "public_key": "", "resources": ["net4"]}
-    key = machines.folder / "newcomer.key"
-    made = machines.inside(machines.client, "wg", "genkey").stdout
-    key.write_text(made)
-    newcomer["public_key"] = machines.inside(
-        machines.client, "sh", "-c", f"wg pubkey < {key}"
-    ).stdout.strip()
-    laptop = {
-        "name": "laptop",
-        "public_key": machines.keys["client"],
-        "resources": [resource["name"] for resource in RESOURCES],
-    }
-    newcomer |= {"addresses": ["10.9.0.1", "fd09::1"], "plain": True}
-    machines.write(
-        "gateway",
-        {"dns_servers": [RESOLVER]},
-        {"client": [laptop, newcomer], "resource": RESOURCES},
-    )
+    newcomer = Newcomer(machines)
+    newcomer.write_gateway()
     machines.write_client()
     machines.begin_both()
     digest = machines.payload(24 * MIB)
     loading = Loading(machines, URL)
 
     script = machines.script("flood", FLOOD)
-    flood = machines.start("flood", machines.client, *script, machines.keys["gateway"])
+    many = ("52625", "50000", "3")
+    flood = machines.start("flood", machines.client, *script, machines.keys["gateway"], *many)
     machines.wait(lambda: "flooding" in machines.output("flood"), "the flood")
-    device = f"wg-fz{os.getpid()}"
-    machines.start("plain", machines.client, "wireguard-go", "--foreground", device)
-    machines.wait(
-        lambda: machines.inside(machines.client, "wg", "show", device).returncode == 0, "wireguard"
-    )
-    peer = ("peer", machines.keys["gateway"], "endpoint", "192.0.2.2:52625")
-    allowed = ("allowed-ips", "10.77.0.0/24", "persistent-keepalive", "1")
-    done = machines.inside(
-        machines.client, "wg", "set", device, "private-key", str(key), *peer, *allowed
-    )
-    assert done.returncode == 0, done.stderr
-    machines.client.ip(f"link set {device} up")
+    newcomer.begin()
 
-    def greeted() -> bool:
-        shown = machines.inside(machines.client, "wg", "show", device, "latest-handshakes").stdout
-        return int(shown.split()[1]) > 0
-
-    machines.wait(greeted, "the newcomer's handshake")
     assert flood.wait(60) == 0, machines.output("flood")
     assert loading.ended() == digest
 

@@ -1,0 +1,180 @@
+"""Flood the Gateway with handshakes from addresses that do not exist; write what others notice.
+
+One host sends initiations; on the same host a Client's flow goes on and a Client that nobody has
+heard of connects. The same load to a port at which nobody listens, and no load, stand beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.system.hostile import ECHO, FLOOD, STEADY  # noqa: E402 - the path comes first
+from tests.system.newcomer import Newcomer  # noqa: E402
+from tests.system.two_machines import NAME, SITE, TwoMachines  # noqa: E402
+
+RESULTS = ROOT / "docs" / "results" / "floods.md"
+PORT = "52625"
+CLOSED = "9"
+STEADY_RATE = 500
+MOST_LOSS = 0.01
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is sent, if anything."""
+
+    name: str
+    port: str = ""
+    wrong: bool = False
+
+
+LOADS = (
+    Load("none"),
+    Load("to a port where nobody listens", CLOSED),
+    Load("right MAC1", PORT),
+    Load("wrong MAC1", PORT, wrong=True),
+)
+
+
+@dataclass(frozen=True)
+class Came:
+    """What came of one load."""
+
+    load: Load
+    offered: float
+    reached: float
+    full: int
+    sent: int
+    back: int
+    newcomer: float
+    busy: float
+
+    @property
+    def loss(self) -> float:
+        """The part of the flow's datagrams that did not come back."""
+        return 1 - self.back / self.sent
+
+
+def run(load: Load, rate: int, seconds: int) -> Came:
+    """Bring up both ends, flood, and count."""
+    with TwoMachines() as machines:
+        newcomer = Newcomer(machines)
+        newcomer.write_gateway()
+        machines.write_client()
+        machines.begin_both()
+        # As on a real host: answers to addresses that do not exist leave it.
+        machines.gateway.ip("route add default via 192.0.2.1")
+        machines.start("echo", machines.site, *machines.script("echo", ECHO), SITE[0], "7777")
+        machines.wait(lambda: "echoing" in machines.output("echo"), "the echo")
+        argv = (NAME, "7777", str(STEADY_RATE), str(seconds))
+        steady = machines.start(
+            "steady", machines.client, *machines.script("steady", STEADY), *argv
+        )
+        machines.wait(lambda: "steady" in machines.output("steady"), "the flow")
+        before = _handshakes(machines), time.monotonic()
+        if load.port:
+            script = machines.script("flood", FLOOD)
+            what = (machines.keys["gateway"], load.port, str(rate), str(seconds))
+            what = (*what, "wrong") if load.wrong else what
+            machines.start("flood", machines.client, *script, *what)
+            machines.wait(lambda: "flooding" in machines.output("flood"), "the flood")
+            before = _handshakes(machines), time.monotonic()
+        time.sleep(seconds / 3)
+        greeted = newcomer.begin()
+        busy = os.getloadavg()[0]
+        offered, reached = 0.0, 0.0
+        if load.port:
+            assert machines.running["flood"].wait(seconds + 60) == 0, machines.output("flood")
+            number, passed = machines.output("flood").split()[-2:]
+            offered = int(number) / float(passed)
+            reached = (_handshakes(machines) - before[0]) / (time.monotonic() - before[1])
+        assert steady.wait(seconds + 60) == 0, machines.output("steady")
+        sent, back = map(int, machines.output("steady").split()[-2:])
+        return Came(load, offered, reached, _full(machines), sent, back, greeted, busy)
+
+
+def _handshakes(machines: TwoMachines) -> int:
+    """Return the messages of handshakes that the Gateway has looked at."""
+    datagrams = machines.call("gateway", "counters")[0]["datagrams"]
+    return sum(
+        value
+        for name, value in datagrams.items()
+        if name in {"cookie_replies", "handshakes_refused"}
+    )
+
+
+def _full(machines: TwoMachines) -> int:
+    """Return the datagrams that found the Gateway's socket full."""
+    names = ("nstat", "-asz", "UdpRcvbufErrors")
+    shown = machines.inside(machines.gateway, *names).stdout
+    return int(shown.split()[-2])
+
+
+def report(runs: list[Came], rate: int, seconds: int) -> str:
+    """Write the page."""
+    day = dt.datetime.now(dt.UTC).date()
+    heads = ("initiations", "offered, /s", "looked at, /s", "socket was full", "lost of the flow")
+    heads = (*heads, "newcomer", "load")
+    lines = [
+        "# A flood of handshakes",
+        "",
+        f"Written by `make floods` on {day}: {rate:,} initiations a second for {seconds} s, each from",
+        "another of 4,000 addresses that do not exist, over a cable between namespaces to the port",
+        f"of `firezone gateway run`. Meanwhile {STEADY_RATE} datagrams a second go through a name to",
+        "an echo of the site and back, each counted; loss is what did not come back. After a third",
+        "of the time a Client of whom nobody has heard yet (wireguard-go) connects.",
+        "",
+        f"All of it shares {os.cpu_count()} cores: the generator, the Gateway, the Client, the echo,",
+        "both kernels. So the same load to a port at which nobody listens stands beside it, and no",
+        "load; in what is lost there the Gateway has no part. *load* is the load average of one",
+        "minute: it tells how busy the host was with all of this and with anything else.",
+        "",
+        f"| {' | '.join(heads)} |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for came in runs:
+        cells = (
+            came.load.name,
+            f"{came.offered:,.0f}",
+            f"{came.reached:,.0f}",
+            f"{came.full:,}",
+            f"{came.sent - came.back} of {came.sent:,} ({came.loss:.2%})",
+            f"{came.newcomer:.1f} s",
+            f"{came.busy:.1f}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Run all loads."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rate", type=int, default=50_000, help="initiations a second")
+    parser.add_argument("--seconds", type=int, default=30, help="how long each load lasts")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the page goes")
+    given = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if os.geteuid() != 0:
+        sys.stderr.write("needs root: it makes network namespaces\n")
+        return 6
+    runs = []
+    for load in LOADS:
+        runs.append(run(load, given.rate, given.seconds))
+        sys.stdout.write(f"{runs[-1]}\n")
+        sys.stdout.flush()
+    given.results.write_text(report(runs, given.rate, given.seconds))
+    return int(any(came.loss > MOST_LOSS for came in runs))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
