@@ -104,13 +104,6 @@ class PlainWireGuard:
         received, sent = self._show("transfer").split("\t")
         return int(received), int(sent)
 
-    def keep_alive(self) -> None:
-        """Let the program send empty messages, if it needs to."""
-        if self._program.keepalive:
-            peer = ("peer", self._machines.keys[self._other])
-            often = ("persistent-keepalive", str(self._program.keepalive))
-            self._wg("set", self.device, *peer, *often)
-
     def move(self) -> None:
         """Give the program's host another underlay address."""
         self.place = _moved(self._host, self.place)
@@ -134,6 +127,10 @@ class PlainWireGuard:
         assert done.returncode == 0, f"wg {' '.join(arguments)}: {done.stderr}"
         return done.stdout
 
+    def _add_peer(self, *peer: str) -> None:
+        keepalive = ("persistent-keepalive", str(self._program.keepalive))
+        self._wg("set", self.device, "peer", *peer, *keepalive)
+
     def _start(self) -> None:
         machines = self._machines
         process = machines.start("plain", self._host, *self._program.command, self.device)
@@ -155,14 +152,14 @@ class PlainWireGuard:
     def _route_as_client(self) -> None:
         """Lead what the Gateway's networks are into the device."""
         peer = (self._machines.keys["gateway"], "endpoint", "192.0.2.2:52625")
-        self._wg("set", self.device, "peer", *peer, "allowed-ips", ",".join(NETWORKS))
+        self._add_peer(*peer, "allowed-ips", ",".join(NETWORKS))
         self._host.ip(*(f"route add {network} dev {self.device}" for network in NETWORKS))
 
     def _forward_as_gateway(self) -> None:
         """Let the kernel do what a gateway does: forward and masquerade."""
         key = self._machines.keys["client"]
         addresses = [str(address) for address in tunnel_addresses(key)]
-        self._wg("set", self.device, "peer", key, "allowed-ips", ",".join(addresses))
+        self._add_peer(key, "allowed-ips", ",".join(addresses))
         self._host.ip(*(f"route add {address} dev {self.device}" for address in addresses))
         self._host.sysctl({"ipv4/ip_forward": "1", "ipv6/conf/all/forwarding": "1"})
         rules = self._machines.folder / "masquerade.nft"

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -42,6 +42,7 @@ class Came:
     direction: Literal["down", "up"]
     equal: bool
     seconds: float
+    busy: float
     fault: str = ""
 
 
@@ -60,7 +61,8 @@ def run(machines: TwoMachines, way: Came, digest: str) -> Came:
     except (AssertionError, subprocess.TimeoutExpired) as error:
         fault = str(error).splitlines()[0]
     seconds = time.monotonic() - began
-    return Came(way.underlay, way.inner, way.kind, way.direction, arrived == digest, seconds, fault)
+    busy = os.getloadavg()[0]
+    return replace(way, equal=arrived == digest, seconds=seconds, busy=busy, fault=fault)
 
 
 def ways(underlay: Family) -> list[Came]:
@@ -68,7 +70,7 @@ def ways(underlay: Family) -> list[Came]:
     kinds: tuple[Literal["name", "network"], ...] = ("name", "network")
     directions: tuple[Literal["down", "up"], ...] = ("down", "up")
     product = itertools.product(FAMILIES, kinds, directions)
-    return [Came(underlay, *way, equal=False, seconds=0) for way in product]
+    return [Came(underlay, *way, equal=False, seconds=0, busy=0) for way in product]
 
 
 def over(underlay: Family, size: int) -> list[Came]:
@@ -102,9 +104,11 @@ def report(runs: list[Came], size: int) -> str:
         "up` and `firezone gateway run` as they come from the wheel of the tests. The cores are",
         "shared by both ends, both kernels, curl, nginx and SHA-256, so the rates are what this",
         "host did, with the SHA-256 of what arrived in the time of each, and not a benchmark.",
+        "*load* is the load average of one minute at the end of each: it tells what else the host",
+        "did.",
         "",
-        "| underlay | inside | through a | direction | SHA-256 equal | seconds | MiB/s |",
-        "|---|---|---|---|---|---|---|",
+        "| underlay | inside | through a | direction | SHA-256 equal | seconds | MiB/s | load |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for came in runs:
         cells = (
@@ -115,6 +119,7 @@ def report(runs: list[Came], size: int) -> str:
             ("yes" if came.equal else "**no**") + (f" ({came.fault})" if came.fault else ""),
             f"{came.seconds:.1f}",
             f"{size / came.seconds:.0f}",
+            f"{came.busy:.0f}",
         )
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", f"{sum(came.equal for came in runs)} of {len(runs)} arrived whole."]
