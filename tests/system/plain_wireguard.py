@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +28,8 @@ ADDRESSES: Final = {
     "gateway": ("10.9.0.2", "fd09::2"),
 }
 """Tunnel addresses of a plain peer: chosen by people, not taken from its key."""
+LONG_AGO: Final = 1_000_000_000
+"""What no program can mean as a time, since none of them is so old."""
 MASQUERADE: Final = """
 table inet plain {
   chain postrouting {
@@ -93,7 +96,9 @@ class PlainWireGuard:
 
     def handshake(self) -> int:
         """Return when the last handshake was, as the program tells it: a Unix time, 0 for never."""
-        return int(self._show("latest-handshakes"))
+        told = int(self._show("latest-handshakes"))
+        # boringtun tells how many seconds ago it was.
+        return int(time.time()) - told if 0 < told < LONG_AGO else told
 
     def endpoint(self) -> str:
         """Return where the program reaches our side."""

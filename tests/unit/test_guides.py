@@ -35,9 +35,9 @@ def test_the_files_of_the_guide_can_be_used(role: Role, place: int, tmp_path: Pa
 @pytest.mark.parametrize(("role", "place"), [("gateway", 0), ("client", 1)])
 def test_the_files_of_the_readme_can_be_used(role: Role, place: int, tmp_path: Path) -> None:
     file = tmp_path / f"{role}.toml"
-    text = re.findall(rf"{role}\.toml <<END\n(.*?)^END$", README, re.DOTALL | re.MULTILINE)[0]
+    lines = re.findall(rf"^echo '(.*)' >>? /etc/firezone/{role}\.toml$", README, re.MULTILINE)
     key = re.findall(r'public_key = "(.*?)"', GUIDE)[place]
-    file.write_text(re.sub(r"<the \w+'s public key>", key, text))
+    file.write_text(re.sub(r"<key of the \w+>", key, "\n".join(lines)))
 
     assert load(role, file=file).settings
     tables = (read_client if role == "client" else read_gateway)(file)
