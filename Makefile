@@ -109,6 +109,10 @@ interop: setup ## Put plain WireGuard programs in the place of ours, with 1 GiB 
 	if command -v go >/dev/null; then GOBIN=$(CARGO_TARGET_DIR)/tools/bin go install golang.zx2c4.com/wireguard@latest; fi
 	$(BIN)/python tests/interop/run.py --programs $(CARGO_TARGET_DIR)/tools/bin $(ARGS)
 
+.PHONY: silences
+silences: setup ## Wait through silences, stops and clock jumps in real time; writes docs/results/silences.md
+	$(BIN)/python tests/silences/run.py $(ARGS)
+
 .PHONY: floods
 floods: setup ## Flood a Gateway with handshakes, and count what others notice; writes docs/results/floods.md
 	$(BIN)/python tests/floods/run.py $(ARGS)
