@@ -2,7 +2,9 @@
 
 In virtual time each run is compared with one whose queries go to a name without traffic: 0 packets
 and 0 ns of difference. In real time `firezone demo` runs with the kernel's TCP and gives its
-verdict. Seeds are random and printed: a run that fails can be had again with --seed.
+verdict: inside one process, where control messages can be lost, and through two with WireGuard
+between them. Seeds are random and printed: a run that fails can be had again with --seed. `--only`
+runs a part; the page keeps the others with their dates.
 """
 
 from __future__ import annotations
@@ -13,12 +15,13 @@ import json
 import os
 import platform
 import random
+import re
 import signal
 import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results" / "promise.md"
@@ -29,9 +32,17 @@ RECORDS = (
 RAPID = ("--queries-per-second", "1000")
 OTHERS = (("--bandwidth", "unlimited"), ("--latency", "0ms"), ("--idle-queries",))
 """Without a limit, without a distance, and with the queries for a name without traffic."""
+TUNNEL = (*RAPID, "--path", "tunnel")
+PROCESS = (*RAPID, "--path", "process")
 LOSSY = (*RAPID, "--latency", "50ms", "--control-loss", "30%")
 PATIENCE = 120
 """Seconds that a run may take beside its transfer."""
+PARTS: Final = {
+    "virtual": "In virtual time",
+    "process": "In real time, inside one process",
+    "tunnel": "In real time, through two processes and the encrypted tunnel",
+}
+WAYS: Final = {"tunnel": "encrypted, two processes", "process": "in one process"}
 COLUMNS = ("lost", "duplicated", "reordered", "misdirected", "resets", "recreations_completed")
 
 
@@ -112,12 +123,13 @@ def virtual_table(rows: list[dict[str, Any]]) -> list[str]:
 
 def real_table(rows: list[dict[str, Any]]) -> list[str]:
     """One line per run."""
-    head = ("options", "verdict", "MB", "SHA-256 equal", *COLUMNS, "longest gap, ms")
+    head = ("options", "way", "verdict", "MB", "SHA-256 equal", *COLUMNS, "longest gap, ms")
     lines = [f"| {' | '.join(head).replace('_', ' ')} |", "|---" * len(head) + "|"]
     for row in rows:
         gap = row.get("longest_gap_ms")
         cells = [
             f"`{row['options']}`",
+            WAYS.get(row.get("path"), ""),
             f"**{row['verdict']}**",
             f"{row.get('bytes', 0) / 1e6:.0f}",
             {True: "yes", False: "no"}.get(row.get("sha256_equal"), ""),
@@ -128,17 +140,9 @@ def real_table(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def report(seed: int, rows: list[dict[str, Any]], held: bool, runs: list[dict[str, Any]]) -> str:
-    """Write the page."""
-    day = dt.datetime.now(dt.UTC).date()
-    kept = sum(run["verdict"] == "kept" for run in runs)
-    lines = [
-        "# The promise over its matrix",
-        "",
-        f"Written by `make promise` on {day}. {machine()}.",
-        "",
-        "## In virtual time",
-        "",
+def virtual_part(seed: int, rows: list[dict[str, Any]], held: bool) -> list[str]:
+    """Write the section about virtual time."""
+    return [
         "Every kind of records x latency 0, 20, 50 ms x 0, 10, 30 % of control packets lost, with",
         f"seeds from {seed} on. In each run every packet arrived at the nanosecond at which it",
         "does when the queries go to a name without traffic; none was lost, duplicated,",
@@ -151,47 +155,94 @@ def report(seed: int, rows: list[dict[str, Any]], held: bool, runs: list[dict[st
         f"{sum(not row.get('late') for row in rows)} runs, all as promised."
         if held
         else f"**Broken after {len(rows)} runs.**",
-        "",
-        "## In real time",
-        "",
+    ]
+
+
+def real_part(runs: list[dict[str, Any]]) -> list[str]:
+    """Write a section about real time."""
+    return [
         "`firezone demo --policy keep`: curl and nginx, the kernel's TCP, captures on both sides.",
         "",
         *real_table(runs),
         "",
-        f"{kept} of {len(runs)} kept.",
+        f"{sum(run['verdict'] == 'kept' for run in runs)} of {len(runs)} kept.",
     ]
-    return "\n".join(lines) + "\n"
+
+
+def dated(lines: list[str]) -> str:
+    """Begin a section with when and where it was measured."""
+    day = dt.datetime.now(dt.UTC).date()
+    return "\n".join([f"Run on {day}. {machine()}.", "", *lines])
+
+
+def write(parts: dict[str, str]) -> None:
+    """Write the page: the parts given, and the others as they stand there."""
+    former = RESULTS.read_text() if RESULTS.exists() else ""
+    standing = dict(re.findall(r"^## (.+)\n\n((?:(?!## ).*\n)*)", former, re.MULTILINE))
+    page = ["# The promise over its matrix", "", "Written by `make promise`."]
+    for part, title in PARTS.items():
+        text = parts.get(part) or standing.get(title, "").strip()
+        if text:
+            page += ["", f"## {title}", "", text]
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text("\n".join(page) + "\n")
+
+
+def process_runs(firezone: str, seconds: int, long: int) -> list[dict[str, Any]]:
+    """Run everything that is run inside one process."""
+    runs = [
+        real(firezone, records, direction, length, *options)
+        for length, options in ((seconds, PROCESS), (long, LOSSY))
+        for records in RECORDS
+        for direction in ("up", "down")
+    ]
+    return runs + [
+        real(firezone, "same", direction, seconds, *PROCESS, *options)
+        for options in OTHERS
+        for direction in ("up", "down")
+    ]
+
+
+def tunnel_runs(firezone: str, seconds: int) -> list[dict[str, Any]]:
+    """Run every kind of records both ways through the tunnel."""
+    return [
+        real(firezone, records, direction, seconds, *TUNNEL)
+        for records in RECORDS
+        for direction in ("up", "down")
+    ]
 
 
 def main() -> int:
-    """Run both halves."""
+    """Run the parts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--firezone", default="firezone", help="the program to run the demo with")
     parser.add_argument("--seed", type=int, help="first seed; random if not given")
     parser.add_argument("--seeds", type=int, default=2, help="seeds per point of the matrix")
     parser.add_argument("--seconds", type=int, default=15, help="length of a run")
     parser.add_argument("--long", type=int, default=30, help="length of a lossy run")
+    parser.add_argument("--only", choices=tuple(PARTS), action="append", help="a part; all if none")
     given = parser.parse_args()
     # Started in the background SIGINT is ignored, by all children too, and nothing ends by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    seed = given.seed if given.seed is not None else random.SystemRandom().randrange(1 << 32)
-    say(f"seed {seed}")
-    rows, held = virtual(seed, given.seeds)
-    say(f"virtual: {len(rows)} runs, {'all held' if held else 'BROKEN'}")
-    runs = [
-        real(given.firezone, records, direction, seconds, *options)
-        for seconds, options in ((given.seconds, RAPID), (given.long, LOSSY))
-        for records in RECORDS
-        for direction in ("up", "down")
-    ]
-    runs += [
-        real(given.firezone, "same", direction, given.seconds, *RAPID, *options)
-        for options in OTHERS
-        for direction in ("up", "down")
-    ]
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(report(seed, rows, held, runs))
-    return int(not held or any(run["verdict"] != "kept" for run in runs))
+    wanted = given.only or tuple(PARTS)
+    parts: dict[str, str] = {}
+    all_held = True
+    if "virtual" in wanted:
+        seed = given.seed if given.seed is not None else random.SystemRandom().randrange(1 << 32)
+        say(f"seed {seed}")
+        rows, all_held = virtual(seed, given.seeds)
+        say(f"virtual: {len(rows)} runs, {'all held' if all_held else 'BROKEN'}")
+        parts["virtual"] = dated(virtual_part(seed, rows, all_held))
+    for part, run in (
+        ("process", lambda: process_runs(given.firezone, given.seconds, given.long)),
+        ("tunnel", lambda: tunnel_runs(given.firezone, given.seconds)),
+    ):
+        if part in wanted:
+            runs = run()
+            all_held = all_held and all(run["verdict"] == "kept" for run in runs)
+            parts[part] = dated(real_part(runs))
+    write(parts)
+    return int(not all_held)
 
 
 if __name__ == "__main__":

@@ -40,9 +40,13 @@ def left_behind(pid: int) -> list[str]:
     names = [entry.name for entry in Path("/var/run/netns").glob(f"fz-*-{pid}")]
     names += [str(entry) for entry in Path("/etc/netns").glob(f"fz-*-{pid}")]
     names += [str(entry) for entry in Path(tempfile.gettempdir()).glob(f"firezone-lab-{pid}-*")]
-    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True)
-    names += [line for line in listed.stdout.splitlines() if f"firezone-lab-{pid}-" in line]
-    return names
+    return names + still_running(pid)
+
+
+def still_running(pid: int) -> list[str]:
+    """Return the programs that a laboratory started and that have not ended."""
+    listed = subprocess.run(["ps", "-ewwo", "pid,args"], capture_output=True, text=True, check=True)
+    return [line for line in listed.stdout.splitlines() if f"firezone-lab-{pid}-" in line]
 
 
 @pytest.fixture
@@ -101,6 +105,11 @@ def connected(machines: TwoMachines) -> TwoMachines:
 @pytest.fixture(name="left_behind")
 def left_behind_fixture() -> Callable[[int], list[str]]:
     return left_behind
+
+
+@pytest.fixture(name="still_running")
+def still_running_fixture() -> Callable[[int], list[str]]:
+    return still_running
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from firezone.lab.demo import run_demo
-from firezone.lab.endpoints import CLIENT_ID, RESOURCE
+from firezone.lab.endpoints import CLIENT_ID, RESOURCE, Endpoints
 from firezone.lab.observation import Observation
 from firezone.lab.settings import DemoSettings, LinkSettings
 
@@ -55,6 +55,7 @@ def looked_at(
         records="same",
         link=LinkSettings(latency=0.001, bandwidth=200_000_000, control_loss=0.0, seed=1),
         idle_queries=False,
+        path="process",
     )
 
     async def go(lab: Laboratory, run: Run) -> None:
@@ -65,6 +66,11 @@ def looked_at(
             await run_demo(settings, observation, Silent(), go, bystander=bystander)
 
     asyncio.run(main())
+
+
+def inside_this_process(run: Run) -> Endpoints:
+    assert isinstance(run.endpoints, Endpoints)
+    return run.endpoints
 
 
 async def inside(namespace: Namespace, *argv: str) -> tuple[int, str]:
@@ -120,19 +126,18 @@ def test_r26_j_nothing_passes_after_a_revocation_in_mid_transfer(
             inside(lab.app, "curl", "-s", "-m", "6", "-o", "/dev/null", f"http://{NAME}/file")
         )
         await asyncio.sleep(2)
-        _, before = await run.endpoints.counters()
+        endpoints = inside_this_process(run)
+        _, before = await endpoints.counters()
         assert before["to_clients"] > 100, "the transfer runs"
 
-        run.endpoints.tell_gateway(
-            {"type": "revoke", "client": CLIENT_ID, "resource": RESOURCE["id"]}
-        )
-        _, revoked = await run.endpoints.counters()
+        endpoints.tell_gateway({"type": "revoke", "client": CLIENT_ID, "resource": RESOURCE["id"]})
+        _, revoked = await endpoints.counters()
         capture = ("tcpdump", "-c", "1", "-ni", "fz-gateway", "src", "host", "100.64.0.1")
         heard, _ = await inside(lab.gateway, "timeout", "2", *capture)
         assert heard == 124, "no packet of the Client reaches the site"
         code, _ = await curl
         assert code != 0
-        client, after = await run.endpoints.counters()
+        client, after = await endpoints.counters()
         assert after["to_site"] == revoked["to_site"]
         assert after["refused"]["prohibited"] + after["refused"]["not_allowed"] > 0
         assert client["refused"]["prohibited"] == 0, "the Gateway says no, not the Client"
@@ -148,6 +153,7 @@ def test_r23_i_a_client_restarts_with_renumbered_proxies_and_nobody_else_notices
     first, second = "first.site.example", "second.site.example"
 
     async def look(lab: Laboratory, run: Run) -> None:
+        endpoints = inside_this_process(run)
         fetch = f"curl -sS --limit-rate 8M -m 40 http://{NAME}/file | sha256sum"
         loading = asyncio.create_task(inside(lab.other, "sh", "-c", fetch))
         _, before = await inside(lab.app, *dig, first, "A")
@@ -157,10 +163,10 @@ def test_r23_i_a_client_restarts_with_renumbered_proxies_and_nobody_else_notices
         )
         old = asyncio.create_task(inside(lab.app, "sh", "-c", sending))
         async with asyncio.timeout(20):
-            while (await run.endpoints.client.inspect("counters"))[0]["forwarded"] < 500:  # noqa: ASYNC110 - a counter wakes nobody
+            while (await endpoints.client.inspect("counters"))[0]["forwarded"] < 500:  # noqa: ASYNC110 - a counter wakes nobody
                 await asyncio.sleep(0.1)
 
-        run.endpoints.restart_client(0)
+        endpoints.restart_client(0)
         _, after = await inside(lab.app, *dig, second, "A")
         assert sorted(after.split()) == sorted(before.split()), "another name has the addresses"
         code, real = await inside(

@@ -32,7 +32,7 @@ GOOD = Figures(
     throughput_bits_per_second=1e8,
 )
 ENOUGH = Evidence(lookups_finished=100, kernel_drops=0, link_drops=0, unexpected=0)
-SETTINGS = DemoSettings(seconds=15)
+SETTINGS = DemoSettings(seconds=15, path="process")
 
 
 def test_a_run_without_faults_is_kept() -> None:
@@ -58,6 +58,12 @@ def test_any_fault_breaks_the_promise(fault: dict[str, Any]) -> None:
 
     assert verdict == "broken"
     assert len(reasons) == 1
+
+
+def test_a_packet_in_the_clear_between_the_hosts_breaks_the_promise() -> None:
+    evidence = replace(ENOUGH, foreign=1)
+
+    assert judge("keep", SETTINGS, GOOD, evidence)[0] == "broken"
 
 
 def test_new_connections_that_cannot_be_judged_break_nothing() -> None:
@@ -88,6 +94,18 @@ def test_where_a_handshake_is_slow_ten_a_run_suffice(link: LinkSettings) -> None
     assert judge("keep", settings, replace(GOOD, recreations_completed=9), ENOUGH)[0] == "invalid"
 
 
+@pytest.mark.parametrize(("latency", "needed"), [(0.02, 10), (0.01, 150)])
+def test_a_handshake_in_a_tunnel_stands_in_line_with_the_transfer(
+    latency: float, needed: int
+) -> None:
+    settings = replace(SETTINGS, path="tunnel", link=LinkSettings(latency=latency))
+
+    enough = replace(GOOD, recreations_completed=needed)
+    assert judge("keep", settings, enough, ENOUGH)[0] == "kept"
+    few = replace(GOOD, recreations_completed=needed - 1)
+    assert judge("keep", settings, few, ENOUGH)[0] == "invalid"
+
+
 @pytest.mark.parametrize("records", ["timeout", "late"])
 def test_where_no_lookup_ends_none_is_asked_for(records: Any) -> None:
     none = replace(ENOUGH, lookups_finished=0)
@@ -95,8 +113,27 @@ def test_where_no_lookup_ends_none_is_asked_for(records: Any) -> None:
     assert judge("keep", replace(SETTINGS, records=records), GOOD, none)[0] == "kept"
 
 
+@pytest.mark.parametrize(
+    ("policy", "control_loss", "wanted", "path"),
+    [
+        ("keep", 0.0, None, "tunnel"),
+        ("keep", 0.0, "process", "process"),
+        ("keep", 0.1, None, "process"),
+        ("halt", 0.0, None, "process"),
+        # Asked for with both policies: it is for the one that can.
+        ("halt", 0.0, "tunnel", "process"),
+    ],
+)
+def test_r41_only_keep_without_faults_goes_through_a_tunnel(
+    policy: Policy, control_loss: float, wanted: Any, path: str
+) -> None:
+    settings = DemoSettings(link=LinkSettings(control_loss=control_loss), path=wanted)
+
+    assert settings.path_of(policy) == path
+
+
 def run(policy: Policy, verdict: Verdict) -> PolicyRun:
-    return PolicyRun(policy, GOOD, ENOUGH, verdict, [])
+    return PolicyRun(policy, "process", GOOD, ENOUGH, verdict, [])
 
 
 @pytest.mark.parametrize(
@@ -130,6 +167,7 @@ def test_the_json_has_exactly_the_members_of_its_schema() -> None:
         "verdict": "kept",
     }
     assert set(result["policies"]["keep"]) == {
+        "path",
         "bytes",
         "sha256_equal",
         "resets",

@@ -91,6 +91,13 @@ _INTERRUPTED: Final = 130
     show_default=True,
     help="Share of control messages that the link loses, like 30%.",
 )
+@click.option(
+    "--path",
+    type=click.Choice(("tunnel", "process")),
+    help="How packets of keep travel: encrypted between two processes, or plain inside one. The "
+    "former policy (halt) and the loss of control messages exist in one process alone.  "
+    "[default: tunnel, or process with --control-loss]",
+)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True)
 @click.option("--idle-queries", is_flag=True, help="Ask for a name without traffic, to compare.")
 @click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")
@@ -104,10 +111,12 @@ _INTERRUPTED: Final = 130
 def demo(ctx: click.Context, /, **options: Any) -> None:
     """Upload or download through a DNS resource while it is re-created again and again.
 
-    A Client, a Gateway and a site with nginx and DNS run in network namespaces of this host. Files
-    move by curl while the name is queried and its records change. tcpdump and sha256sum say whether
-    anything was halted, lost or misdirected. Everything is taken away at the end.
+    A Client, a Gateway and a site with nginx and DNS run in network namespaces of this host: for
+    the policy keep as two processes with WireGuard between them. Files move by curl while the name
+    is queried and its records change. tcpdump and sha256sum say whether anything was halted, lost
+    or misdirected. Everything is taken away at the end.
     """
+    _check_path(options)
     from firezone.lab import plot, privilege, programs  # noqa: PLC0415
 
     path: Path | None = options["plot"]
@@ -127,6 +136,21 @@ def demo(ctx: click.Context, /, **options: Any) -> None:
     ctx.exit(_exit_code(runs))
 
 
+def _check_path(options: dict[str, Any]) -> None:
+    """Refuse a tunnel with what cannot be in one."""
+    if options["path"] != "tunnel":
+        return
+    if options["policy"] == "halt":
+        message = "the former policy (halt) is in no real endpoint: it needs --path process"
+        raise click.UsageError(message)
+    if options["control_loss"] > 0:
+        message = (
+            "--control-loss needs --path process: outside an encrypted tunnel nobody can tell its "
+            "control messages from other packets"
+        )
+        raise click.UsageError(message)
+
+
 def _settings(options: dict[str, Any]) -> DemoSettings:
     from firezone.lab.settings import DemoSettings, LinkSettings  # noqa: PLC0415
 
@@ -144,6 +168,7 @@ def _settings(options: dict[str, Any]) -> DemoSettings:
         records=options["records"],
         link=link,
         idle_queries=options["idle_queries"],
+        path=options["path"],
     )
 
 

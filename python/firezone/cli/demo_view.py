@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from firezone.lab.run import Run, Sample
-    from firezone.lab.settings import DemoSettings, Policy
+    from firezone.lab.settings import DemoSettings, PathKind, Policy
     from firezone.lab.topology import Laboratory
     from firezone.lab.verdict import PolicyRun
 
 __all__ = ["LookAround", "View", "print_verdicts"]
 
+_PATHS: Final[dict[PathKind, str]] = {
+    "tunnel": "encrypted, two processes",
+    "process": "in one process",
+}
 _STYLES: Final = {"kept": "bold green", "broken": "bold red", "invalid": "bold yellow"}
 
 
@@ -69,7 +73,8 @@ class View:
         """Show that a policy's run begins."""
         again = "" if attempt == 1 else f" (attempt {attempt}: the kernel dropped packets)"
         self._rows[policy] = (f"setting up{again}", *("",) * 5)
-        self._show(f"{policy}: {self._settings.seconds:g} s of transfer{again}")
+        path = _PATHS[self._settings.path_of(policy)]
+        self._show(f"{policy}: {self._settings.seconds:g} s of transfer, {path}{again}")
 
     def sampled(self, policy: Policy, sample: Sample) -> None:
         """Show how it goes."""
@@ -125,20 +130,22 @@ class LookAround:
         self._view = view
         self._logs = logs
 
-    async def __call__(self, lab: Laboratory, _run: Run) -> None:
+    async def __call__(self, lab: Laboratory, run: Run) -> None:
         """Return on Ctrl-C or SIGTERM."""
         ending = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, ending.set)
         self._view.freeze()
+        socket = run.endpoints.socket
+        option = f" --socket {shlex.quote(str(socket))}" if socket is not None else ""
         inside = f"ip netns exec {lab.app.name}"
         for line in (
             "the laboratory is running; Ctrl-C takes it away",
             f"  {inside} curl http://app.site.example/whoami",
             f"  {inside} curl -o /dev/null http://app.site.example/file",
             f"  ip netns exec {lab.gateway.name} tcpdump -ni fz-gateway",
-            "  firezone nat flows",
+            f"  firezone nat flows{option}",
             f"  firezone logs --path {shlex.quote(str(self._logs))} --follow",
         ):
             self._view.say(line)
@@ -162,7 +169,10 @@ def print_verdicts(runs: dict[Policy, PolicyRun]) -> None:
 def _figures(run: PolicyRun) -> dict[str, str]:
     figures = run.figures
     current: dict[Any, str] = {True: "yes", False: "no", None: "not judged"}
+    wire = run.wire_packets
     return {
+        "path": _PATHS[run.path],
+        "packets between hosts": f"{wire:,}" if wire is not None else "none",
         "moved": f"{figures.bytes / 1e6:,.1f} MB",
         "rate": f"{figures.throughput_bits_per_second / 1e6:,.1f} Mbit/s",
         "SHA-256 equal": "yes" if figures.sha256_equal else "no",

@@ -78,7 +78,7 @@ async def run_demo(
     """
     _end_on_signals()
     runs: dict[Policy, PolicyRun] = {}
-    with Laboratory(bystander=bystander) as lab:
+    with Laboratory(buffer_bytes=settings.link.buffer_bytes, bystander=bystander) as lab:
         try:
             site = Site(lab, settings.link.seed)
             await site.start()

@@ -22,10 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
-    from structlog.typing import FilteringBoundLogger
-
     from firezone.resolver import Family, LookupResult
 
+    from .observation import Observation
     from .settings import LinkSettings
     from .topology import Laboratory
 
@@ -122,11 +121,11 @@ class Endpoints:
         lab: Whose namespaces hold the TUN devices.
         link: What joins each Client to the Gateway.
         halt: Use the former policy, for comparison (R41).
-        client_log: Where the Clients' events go.
-        gateway_log: Where the Gateway's events go.
+        observation: Where events go, and how the endpoints are reached.
 
     Attributes:
         clients: The orchestration of each Client; `client` is the first.
+        socket: None: the Gateway is reached where any other is.
     """
 
     def __init__(
@@ -135,18 +134,21 @@ class Endpoints:
         link: LinkSettings,
         *,
         halt: bool,
-        client_log: FilteringBoundLogger,
-        gateway_log: FilteringBoundLogger,
+        observation: Observation,
     ) -> None:
+        self._lab, self._observation = lab, observation
+        self._controls = contextlib.AsyncExitStack()
+        self.socket: Path | None = None
         self._network = LabNetwork(json.dumps(_network(lab, link, halt=halt)))
         self._lookups = _SiteLookup(lab.gateway.path, [SocketAddress(topology.RESOLVER, 53)])
         count = len(lab.clients)
         self._ports = [_Port(self._network, station) for station in range(count + 1)]
         self.clients = [
-            Client(port, _Source(number), client_log)
+            Client(port, _Source(number), observation.logs("client").logger)
             for number, port in enumerate(self._ports[:count])
         ]
         self.client = self.clients[0]
+        gateway_log = observation.logs("gateway").logger
         self.gateway = Gateway(self._ports[count], self._lookups, gateway_log)
         self._tasks: list[asyncio.Task[None]] = []
         self._sentinel: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -157,6 +159,7 @@ class Endpoints:
         Returns:
             The address at which the Clients answer DNS.
         """
+        await asyncio.to_thread(self._lab.configure_tuns)
         loop = asyncio.get_running_loop()
         loop.add_reader(self._network.wake_fd(), self._drain)
         runs = [*(client.run() for client in self.clients), self.gateway.run()]
@@ -165,7 +168,9 @@ class Endpoints:
             self._introduce(number)
             self._describe(number)
         async with asyncio.timeout(_PATIENCE):
-            return await self._sentinel
+            sentinel = await self._sentinel
+        await self._observation.serve(self, self._controls)
+        return sentinel
 
     def restart_client(self, number: int) -> None:
         """Let a Client begin anew, as another process that knows nothing of the former one."""
@@ -206,12 +211,17 @@ class Endpoints:
         """Return how many datagrams with application packets the link lost or had no room for."""
         return sum(dropped for _, _, _, dropped in self._network.counters())
 
-    def tun_refusals(self) -> int:
+    async def kernel_drops(self) -> int:
         """Return how many packets the kernel did not take from the core."""
         return sum(refused for _, _, refused, _ in self._network.counters())
 
+    async def wire_report(self) -> tuple[int, int] | None:
+        """Return None: nothing leaves the process."""
+        return None
+
     async def stop(self) -> None:
         """End the data plane and the orchestration; the TUN devices go with it."""
+        await self._controls.aclose()
         with contextlib.suppress(ValueError):
             asyncio.get_running_loop().remove_reader(self._network.wake_fd())
         await asyncio.to_thread(self._network.stop)

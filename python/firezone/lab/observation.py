@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Self
 from firezone.control import ControlServer, level_method, socket_path
 from firezone.errors import FirezoneError
 from firezone.log_files import default_folder
-from firezone.logs import LogPipeline, open_logs
+from firezone.logs import open_logs
 
 if TYPE_CHECKING:
     import contextlib
     from pathlib import Path
+
+    from firezone.config import Role
+    from firezone.logs import LogPipeline
+    from firezone.orchestration import Orchestration
 
     from .endpoints import Endpoints
 
@@ -19,18 +23,15 @@ __all__ = ["Observation"]
 
 
 class Observation:
-    """Log files `client.TIME.log` and `gateway.TIME.log`, opened with the first run; every event.
+    """Log files `client.TIME.log` and `gateway.TIME.log`, opened when they are needed; every event.
 
     Attributes:
-        client: The pipeline of the Client's events.
-        gateway: The pipeline of the Gateway's events.
-        folder: Where the files are.
+        folder: Where the files are, those of endpoints in processes of their own too.
     """
 
     def __init__(self) -> None:
-        self.client: LogPipeline = open_logs("client", level="debug", form=None)
-        self.gateway: LogPipeline = open_logs("gateway", level="debug", form=None)
         self.folder: Path = default_folder()
+        self._open: dict[Role, LogPipeline] = {}
 
     def __enter__(self) -> Self:
         """Nothing is left to be opened."""
@@ -38,18 +39,30 @@ class Observation:
 
     def __exit__(self, *_: object) -> None:
         """Write what waits and close the files."""
-        self.client.close()
-        self.gateway.close()
+        for logs in self._open.values():
+            logs.close()
+
+    def logs(self, role: Role) -> LogPipeline:
+        """Return the pipeline of a role's events.
+
+        Raises:
+            FirezoneError: The folder cannot be used.
+        """
+        if role not in self._open:
+            self._open[role] = open_logs(role, level="debug", form=None)
+        return self._open[role]
 
     async def serve(self, endpoints: Endpoints, stack: contextlib.AsyncExitStack) -> None:
         """Let `firezone nat` reach the endpoints until the stack is left.
 
         A socket that an endpoint of this host has already is left to it, and the log says so.
         """
-        for role, endpoint, logs in (
-            ("client", endpoints.client, self.client),
-            ("gateway", endpoints.gateway, self.gateway),
-        ):
+        served: tuple[tuple[Role, Orchestration], ...] = (
+            ("client", endpoints.client),
+            ("gateway", endpoints.gateway),
+        )
+        for role, endpoint in served:
+            logs = self.logs(role)
             methods = {**endpoint.methods(), "log.level": level_method(logs)}
             try:
                 await stack.enter_async_context(ControlServer(socket_path(role), methods))

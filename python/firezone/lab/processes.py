@@ -14,11 +14,11 @@ from firezone.errors import FirezoneError
 from . import programs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["Processes", "complaint", "send"]
 
-_PATIENCE: Final = 3.0
+PATIENCE: Final = 3.0
 """Seconds that a program has to end by itself."""
 
 
@@ -36,6 +36,7 @@ class Processes:
         stdout: int = DEVNULL,
         stderr: int = PIPE,
         limit: int = 2**20,
+        environment: Mapping[str, str] | None = None,
     ) -> Process:
         """Start a program; the kernel kills it when this process dies.
 
@@ -45,23 +46,41 @@ class Processes:
             stdout: What the program writes.
             stderr: What it complains of.
             limit: Bytes that a pipe's reader buffers.
+            environment: Variables; None for those of this process.
         """
         command = [programs.find("setpriv"), "--pdeathsig", "KILL", "--", *argv]
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=stdin, stdout=stdout, stderr=stderr, limit=limit
+            *command,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            limit=limit,
+            env=environment,
         )
         self._running.append(process)
         return process
 
-    async def stop(self, process: Process, *, by: signal.Signals = signal.SIGTERM) -> None:
-        """End a program and wait for it."""
+    async def stop(
+        self,
+        process: Process,
+        *,
+        by: signal.Signals = signal.SIGTERM,
+        patience: float = PATIENCE,
+    ) -> None:
+        """End a program and wait for it.
+
+        Args:
+            process: It.
+            by: What is sent to it.
+            patience: Seconds that it has until it is killed.
+        """
         if process in self._running:
             self._running.remove(process)
         if process.returncode is not None:
             return
         send(process, by)
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(patience):
                 await process.wait()
         except TimeoutError:
             send(process, signal.SIGKILL)

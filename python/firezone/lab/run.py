@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .capture import Captures
 from .commanded import Commanded
 from .endpoints import Endpoints
+from .hosts import Hosts
 from .prober import Prober, is_current
 from .traffic import Download, Transfer, Upload
 from .verdict import Evidence, Figures, PolicyRun, judge
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .settings import DemoSettings, Policy
     from .site import Site
     from .topology import Laboratory
+    from .under_test import UnderTest
 
 __all__ = ["Run", "Sample"]
 
@@ -39,7 +41,7 @@ class Sample:
         moved: Bytes that the application has written or read since it began.
         recreations: Completed since then.
         held: Packets that the Client has held since then.
-        lost: Packets that the link or a TUN device has lost since then.
+        lost: Packets that the link has lost since then.
     """
 
     elapsed: float
@@ -57,6 +59,15 @@ class _Mark:
     moved: int
     client: Mapping[str, Any]
     gateway: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Losses:
+    """What went elsewhere: into a kernel, into the link, and onto the wire."""
+
+    kernel: int
+    link: int
+    wire: tuple[int, int] | None
 
 
 class Run:
@@ -83,15 +94,12 @@ class Run:
     ) -> None:
         self._lab, self._site, self._settings, self._policy = lab, site, settings, policy
         self._on_sample = on_sample
-        self.endpoints = Endpoints(
-            lab,
-            settings.link,
-            halt=policy == "halt",
-            client_log=observation.client.logger,
-            gateway_log=observation.gateway.logger,
-        )
-        self._observation = observation
-        self._controls = contextlib.AsyncExitStack()
+        self.endpoints: UnderTest
+        if settings.path_of(policy) == "tunnel":
+            self.endpoints = Hosts(lab, settings.link, logs=observation.folder)
+        else:
+            halt = policy == "halt"
+            self.endpoints = Endpoints(lab, settings.link, halt=halt, observation=observation)
         self._sentinel = ""
         self._captures = Captures(lab)
         self._prober = Prober(lab)
@@ -120,18 +128,19 @@ class Run:
             await self._prober.stop()
             await self._captures.stop()
             await self._lab.processes.stop(queries.process)
-            drops = self._captures.dropped + self._lab.tun_drops() + self.endpoints.tun_refusals()
+            wire = await self.endpoints.wire_report()
+            drops = self._captures.dropped + self._lab.tun_drops()
+            drops += await self.endpoints.kernel_drops()
             link_drops = self.endpoints.link_drops()
-        judge_it = self._judge(begin, end, sha256_equal=equal, drops=drops, link_drops=link_drops)
-        return replace(await judge_it, query_times=report["times"])
+        losses = _Losses(drops, link_drops, wire)
+        judged = await self._judge(begin, end, losses, sha256_equal=equal)
+        return replace(judged, query_times=report["times"])
 
     async def set_up(self) -> None:
         """Start the endpoints and the captures, without any traffic."""
         await self._site.reset_records()
         self._site.forget_uploads()
-        self._lab.configure_tuns()
         self._sentinel = await self.endpoints.start()
-        await self._observation.serve(self.endpoints, self._controls)
         for namespace, _ in self._lab.clients:
             namespace.use_nameserver(self._sentinel)
         await self._captures.start()
@@ -139,7 +148,6 @@ class Run:
     async def stop(self) -> None:
         """End all that this run started, and the endpoints."""
         await self._prober.stop()
-        await self._controls.aclose()
         await self.endpoints.stop()
 
     async def _start_queries(self) -> Commanded:
@@ -170,17 +178,11 @@ class Run:
             moved=now.moved - begin.moved,
             recreations=_recreations(begin, now),
             held=now.client["held"] - begin.client["held"],
-            lost=self.endpoints.link_drops() + self.endpoints.tun_refusals(),
+            lost=self.endpoints.link_drops(),
         )
 
     async def _judge(
-        self,
-        begin: _Mark,
-        end: _Mark,
-        *,
-        sha256_equal: bool,
-        drops: int,
-        link_drops: int,
+        self, begin: _Mark, end: _Mark, losses: _Losses, *, sha256_equal: bool
     ) -> PolicyRun:
         report = await self._captures.compare(self._settings.direction, begin.at, end.at)
         rate, fate = report["rate"], report["transfer"]
@@ -203,13 +205,16 @@ class Run:
         )
         evidence = Evidence(
             lookups_finished=_delta(begin.gateway, end.gateway, "translations", "results"),
-            kernel_drops=drops,
-            link_drops=link_drops,
+            kernel_drops=losses.kernel,
+            link_drops=losses.link,
             unexpected=fate["unexpected"],
+            foreign=losses.wire[1] if losses.wire is not None else 0,
         )
         verdict, reasons = judge(self._policy, self._settings, figures, evidence)
         return PolicyRun(
             policy=self._policy,
+            path=self._settings.path_of(self._policy),
+            wire_packets=losses.wire[0] if losses.wire is not None else None,
             figures=figures,
             evidence=evidence,
             verdict=verdict,

@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from .records import Mode
 
-__all__ = ["DemoSettings", "Direction", "LinkSettings", "Policy"]
+__all__ = ["DemoSettings", "Direction", "LinkSettings", "PathKind", "Policy"]
 
 Policy = Literal["keep", "halt"]
 Direction = Literal["up", "down"]
+PathKind = Literal["tunnel", "process"]
+"""Encrypted between two processes, or plain inside one."""
 
 _QUEUE: Final = 64 * 2**20
 """Bytes before the link: more than all windows of TCP together, so that only TCP limits itself."""
+_LEAST_BUFFER: Final = 2**17
+_LARGEST_BUFFER: Final = 4 * 2**20
+_QUEUED: Final = 0.01
+"""Seconds that a packet may wait in the link's queue."""
+_PER_BYTE: Final = 2.5
+"""Bytes of a buffer for each byte that the link has room for: half of them are the kernel's."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +31,8 @@ class LinkSettings:
 
     Args:
         latency: One way, in seconds.
-        bandwidth: Bits per second of application packets; None for no limit.
+        bandwidth: Bits per second of application packets, in a tunnel of its datagrams with all
+            their headers; None for no limit.
         control_loss: Probability that a control message is lost.
         seed: Of everything that is random in it.
     """
@@ -33,11 +42,25 @@ class LinkSettings:
     control_loss: float = 0.0
     seed: int = 1
 
+    @property
+    def buffer_bytes(self) -> int:
+        """What a connection's buffers may grow to: enough to fill the link, and its queue a little.
+
+        In a tunnel everything has to wait in that queue, control messages too.
+        """
+        if self.bandwidth is None:
+            return _LARGEST_BUFFER
+        held = (2 * self.latency + _QUEUED) * self.bandwidth / 8
+        return min(_LARGEST_BUFFER, max(_LEAST_BUFFER, int(_PER_BYTE * held)))
+
+    def line(self) -> dict[str, object]:
+        """Return one direction of an underlay, which tells nothing from anything."""
+        return {"latency": self.latency, "bandwidth": self.bandwidth, "queue_bytes": _QUEUE}
+
     def impairments(self) -> dict[str, object]:
         """Return one direction as the core wants it."""
-        data = {"latency": self.latency, "bandwidth": self.bandwidth, "queue_bytes": _QUEUE}
         control = {"latency": self.latency, "loss": self.control_loss, "queue_bytes": _QUEUE}
-        return {"data": data, "control": control}
+        return {"data": self.line(), "control": control}
 
 
 @dataclass(frozen=True)
@@ -52,6 +75,7 @@ class DemoSettings:
         records: How the site's records change.
         link: The link.
         idle_queries: Ask for a name without traffic, for comparison.
+        path: How the packets of `keep` travel; None for the tunnel, where that can be.
     """
 
     policies: tuple[Policy, ...] = ("keep", "halt")
@@ -61,17 +85,32 @@ class DemoSettings:
     records: Mode = "same"
     link: LinkSettings = LinkSettings()
     idle_queries: bool = False
+    path: PathKind | None = None
+
+    def path_of(self, policy: Policy) -> PathKind:
+        """Return how the packets of a policy's run travel.
+
+        No setting of a real endpoint leads to `halt` (R41), and nothing outside a tunnel can lose
+        control messages alone: both need the link inside one process.
+        """
+        if policy == "halt" or self.link.control_loss > 0:
+            return "process"
+        return self.path or "tunnel"
 
     @property
     def query_name(self) -> str:
         """The name that the load of queries asks for."""
         return "idle.site.example" if self.idle_queries else "app.site.example"
 
-    @property
-    def is_slow(self) -> bool:
-        """Whether a handshake takes so long that a rate of them cannot be asked for (§6)."""
+    def is_slow(self, policy: Policy) -> bool:
+        """Return whether a handshake takes so long that no rate of them can be asked for (§6).
+
+        In a tunnel it stands in line with the transfer; inside one process it has its own way.
+        """
         slow_round_trip = 0.04
-        return 2 * self.link.latency > slow_round_trip or self.link.control_loss > 0
+        waiting = _QUEUED if self.path_of(policy) == "tunnel" else 0.0
+        round_trip = 2 * self.link.latency + waiting
+        return round_trip > slow_round_trip or self.link.control_loss > 0
 
     @property
     def looks_up(self) -> bool:

@@ -6,6 +6,11 @@ gateway  fz-gateway 100.64.0.2  fd00:2021:1111::2     masqueraded towards the si
 site     uplink     10.77.0.2   fd77::2               the resolver; nginx on .11 to .18 and on
                                                       10.77.1.0/24, fd77:0:0:1::/64
 
+Where the two are processes of their own, each host has one device more:
+
+app      wan        192.0.2.1                         what one sends comes out of the other, as
+gateway  wan        192.0.2.2                         late as the link says
+
 A laboratory with a bystander has a second Client, in the namespace `other`, on the same Gateway.
 """
 
@@ -40,8 +45,6 @@ RESOLVER: Final = "10.77.0.2"
 MTU: Final = 1280
 QUEUE: Final = 10_000
 """Packets that a TUN device's queue holds: more than all windows of TCP together."""
-_WINDOW: Final = 4 * 2**20
-"""Bytes that one connection may have under way, so that no queue is ever full."""
 
 _CLIENT_ROUTES: Final = (
     "100.64.0.0/11",
@@ -56,12 +59,12 @@ _GATEWAY_ROUTES: Final = ("100.64.0.0/11", "fd00:2021:1111::/107")
 _SYSCTLS: Final = {
     "ipv6/conf/all/accept_dad": "0",
     "ipv6/conf/default/accept_dad": "0",
-    "ipv4/tcp_rmem": f"4096 131072 {_WINDOW}",
-    "ipv4/tcp_wmem": f"4096 65536 {_WINDOW}",
 }
 _FORWARDING: Final = {"ipv4/ip_forward": "1", "ipv6/conf/all/forwarding": "1"}
 
 _MASQUERADE: Final = """
+add table inet firezone_lab
+delete table inet firezone_lab
 table inet firezone_lab {
   chain postrouting {
     type nat hook postrouting priority srcnat;
@@ -78,13 +81,18 @@ class Laboratory:
     leaving did not happen. What a killed laboratory left is removed when the next one begins.
 
     Args:
+        buffer_bytes: What one connection may have under way, so that no queue is ever full.
         bystander: Whether there is a second Client.
 
     Attributes:
         clients: Namespace and addresses of each Client.
     """
 
-    def __init__(self, *, bystander: bool = False) -> None:
+    def __init__(self, *, buffer_bytes: int, bystander: bool = False) -> None:
+        self._buffers = {
+            "ipv4/tcp_rmem": f"4096 131072 {buffer_bytes}",
+            "ipv4/tcp_wmem": f"4096 65536 {buffer_bytes}",
+        }
         self.app = Namespace("app")
         self.other = Namespace("other")
         self.clients = [(self.app, CLIENT)] + [(self.other, BYSTANDER)] * bystander
@@ -108,7 +116,7 @@ class Laboratory:
             self.folder = Path(tempfile.mkdtemp(prefix=f"firezone-lab-{os.getpid()}-"))
             for namespace in self._namespaces():
                 namespace.create()
-                namespace.sysctl(_SYSCTLS)
+                namespace.sysctl({**_SYSCTLS, **self._buffers})
                 _choose_congestion_control(namespace)
             self._join_site()
         except BaseException:
@@ -137,7 +145,7 @@ class Laboratory:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def configure_tuns(self) -> None:
-        """Give the TUN devices, which the core has opened by now, addresses and routes."""
+        """Do what a real Client and Gateway do to their hosts, now that their devices are there."""
         for namespace, addresses in self.clients:
             namespace.ip(
                 *_addresses(CLIENT_TUN, addresses),
@@ -147,6 +155,13 @@ class Laboratory:
             *_addresses(GATEWAY_TUN, GATEWAY),
             *(f"route add {prefix} dev {GATEWAY_TUN}" for prefix in _GATEWAY_ROUTES),
         )
+        self._run_nft(_MASQUERADE)
+        # Masquerading only: what the kernel finds odd about a window must still be translated.
+        self.gateway.sysctl({"netfilter/nf_conntrack_tcp_be_liberal": "1"})
+
+    def stop_masquerading(self) -> None:
+        """Leave the Gateway's packet filter to a real one."""
+        self._run_nft("add table inet firezone_lab\ndelete table inet firezone_lab\n")
 
     def tun_drops(self) -> int:
         """Return how many packets the kernel dropped at the TUN devices since they were opened."""
@@ -155,6 +170,9 @@ class Laboratory:
             statistics = namespace.link(device)["stats64"]
             drops += statistics["tx"]["dropped"] + statistics["rx"]["dropped"]
         return drops
+
+    def _run_nft(self, text: str) -> None:
+        namespaces.run(self.gateway.command(programs.find("nft"), "-f", "-"), text=text)
 
     def _namespaces(self) -> list[Namespace]:
         return [*(namespace for namespace, _ in self.clients), self.gateway, self.site]
@@ -182,10 +200,6 @@ class Laboratory:
         gateway.ip(
             f"route add 10.77.1.0/24 via {RESOLVER}", "route add fd77:0:0:1::/64 via fd77::2"
         )
-        run_nft = gateway.command(programs.find("nft"), "-f", "-")
-        namespaces.run(run_nft, text=_MASQUERADE)
-        # Masquerading only: what the kernel finds odd about a window must still be translated.
-        gateway.sysctl({"netfilter/nf_conntrack_tcp_be_liberal": "1"})
 
 
 def _choose_congestion_control(namespace: Namespace) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .settings import DemoSettings, Policy
+    from .settings import DemoSettings, PathKind, Policy
 
 __all__ = ["Evidence", "Figures", "PolicyRun", "Verdict", "judge", "overall", "to_json"]
 
@@ -51,15 +51,17 @@ class Evidence:
 
     Args:
         lookups_finished: While the transfer was watched.
-        kernel_drops: In the captures and in the queues of the TUN devices.
+        kernel_drops: In the captures, the queues of the TUN devices, and the buffers of sockets.
         link_drops: Packets that the link lost or had no room for.
         unexpected: Segments of the transfer that left without having entered.
+        foreign: Packets between the hosts of a tunnel that were not WireGuard's.
     """
 
     lookups_finished: int
     kernel_drops: int
     link_drops: int
     unexpected: int
+    foreign: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class PolicyRun:
 
     Args:
         policy: Which.
+        path: How its packets travelled.
         figures: What happened.
         evidence: What it proves.
         verdict: The judgement.
@@ -77,9 +80,11 @@ class PolicyRun:
         bucket: Seconds.
         watched: Begin and end of the time that counts, in seconds since the epoch.
         query_times: When queries were sent, in seconds since the epoch.
+        wire_packets: Packets between the hosts of a tunnel; None in one process.
     """
 
     policy: Policy
+    path: PathKind
     figures: Figures
     evidence: Evidence
     verdict: Verdict
@@ -89,6 +94,7 @@ class PolicyRun:
     bucket: float = 0.01
     watched: tuple[float, float] = (0.0, 0.0)
     query_times: list[float] = field(default_factory=list, repr=False)
+    wire_packets: int | None = None
 
 
 def judge(
@@ -121,7 +127,7 @@ def overall(runs: Mapping[Policy, PolicyRun]) -> Verdict:
 
 def to_json(runs: Mapping[Policy, PolicyRun]) -> dict[str, Any]:
     """Return the demo's result as the schema `firezone.demo/1` has it."""
-    policies = {policy: asdict(run.figures) for policy, run in runs.items()}
+    policies = {policy: {"path": run.path, **asdict(run.figures)} for policy, run in runs.items()}
     return {"schema": SCHEMA, "verdict": overall(runs), "policies": policies}
 
 
@@ -136,7 +142,7 @@ def _doubts(
     if policy == "halt":
         # It re-creates as rarely as its halts make it; that is part of what it does.
         return doubts
-    needed = RECREATIONS if settings.is_slow else RECREATIONS * settings.seconds
+    needed = RECREATIONS if settings.is_slow(policy) else RECREATIONS * settings.seconds
     if figures.recreations_completed < needed:
         doubts.append(
             f"only {figures.recreations_completed} re-creations were completed; {needed:.0f} are "
@@ -161,6 +167,7 @@ def _breaches(figures: Figures, evidence: Evidence) -> list[str]:
         "packets held": figures.held,
         "packets overwritten": figures.overwritten,
         "packets that nobody sent": evidence.unexpected,
+        "packets between the hosts that were not WireGuard's": evidence.foreign,
     }
     breaches = [f"{count} {what}" for what, count in counts.items() if count]
     if not figures.sha256_equal:

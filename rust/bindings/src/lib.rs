@@ -18,6 +18,7 @@ mod flow_table;
 mod lab;
 mod packets;
 mod pair;
+mod path;
 mod resource_nat;
 mod running;
 mod settings;
@@ -48,6 +49,8 @@ mod _core {
     use crate::packets::{tcp, udp};
     #[pymodule_export]
     use crate::pair::Pair;
+    #[pymodule_export]
+    use crate::path::LabPath;
     #[pymodule_export]
     use crate::resource_nat::ResourceNat;
     #[pymodule_export]

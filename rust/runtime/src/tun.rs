@@ -62,6 +62,12 @@ impl Tun {
         Ok(Self { file, segment: [0; MAX_PACKET], counters: TunCounters::default() })
     }
 
+    /// A device that is any other file, which must not block.
+    #[cfg(test)]
+    pub(crate) fn over(file: File) -> Self {
+        Self { file, segment: [0; MAX_PACKET], counters: TunCounters::default() }
+    }
+
     /// Reads one packet into `buffer`; `None` when nothing waits.
     ///
     /// # Errors
@@ -76,6 +82,11 @@ impl Tun {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Writes one packet; one that the kernel does not take is counted.
+    pub(crate) fn write(&mut self, packet: &[u8]) {
+        put(&mut self.file, &mut self.counters, packet);
     }
 
     /// What went through.
@@ -93,12 +104,16 @@ impl TrainSink for Tun {
     fn accept(&mut self, train: &Train<'_>) {
         for i in 0..train.segments() {
             let len = train.write_segment(i, &mut self.segment);
-            match self.file.write(&self.segment[..len]) {
-                // A TUN device takes a packet whole or not at all.
-                Ok(written) if written == len => self.counters.written += 1,
-                Ok(_) | Err(_) => self.counters.refused += 1,
-            }
+            put(&mut self.file, &mut self.counters, &self.segment[..len]);
         }
+    }
+}
+
+fn put(file: &mut File, counters: &mut TunCounters, packet: &[u8]) {
+    match file.write(packet) {
+        // A TUN device takes a packet whole or not at all.
+        Ok(written) if written == packet.len() => counters.written += 1,
+        Ok(_) | Err(_) => counters.refused += 1,
     }
 }
 
