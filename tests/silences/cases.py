@@ -11,9 +11,8 @@ import statistics
 import time
 from typing import TYPE_CHECKING, Final, Literal
 
-from tests.silences.scripts import ASKING, SPEAKING
+from tests.silences.scripts import ASKING, CLOCK, SPEAKING
 from tests.system.second_gateway import SecondGateway
-from tests.system.site_servers import unpacked
 from tests.system.transfers import MIB, Loading, fetch, sha256
 from tests.system.two_machines import NAME, SITE, TwoMachines
 
@@ -94,17 +93,13 @@ def clocks() -> tuple[bool, str]:
         machines.write_gateway()
         machines.write_client()
         clock = machines.folder / "clock"
-        clock.write_text("+0\n")
-        library = unpacked(
-            "usr", "lib", f"{os.uname().machine}-linux-gnu", "faketime", "libfaketimeMT.so.1"
-        )
-        assert library.exists(), f"{library} is missing"
-        os.environ |= {
-            "LD_PRELOAD": str(library),
-            "FAKETIME_TIMESTAMP_FILE": str(clock),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
+        clock.write_text("0\n")
+        source, library = machines.folder / "clock.c", machines.folder / "clock.so"
+        source.write_text(CLOCK)
+        compiler = ("cc", "-shared", "-fPIC", "-o", str(library), str(source))
+        made = machines.inside(machines.client, *compiler)
+        assert made.returncode == 0, made.stderr
+        os.environ |= {"LD_PRELOAD": str(library), "CLOCK_SHIFT": str(clock)}
         machines.begin("gateway")
         machines.begin("client")
         del os.environ["LD_PRELOAD"]
@@ -112,7 +107,7 @@ def clocks() -> tuple[bool, str]:
         digest = machines.payload(240 * MIB)
         moving = _Moving(machines, "down", rate="600K")
         went_on = True
-        for jump in ("+86400", "-86400", "+0"):
+        for jump in ("86400", "-86400", "0"):
             clock.write_text(f"{jump}\n")
             before = moving.size
             time.sleep(REKEY_AFTER + 10)

@@ -1,8 +1,8 @@
-"""Programs for the two ends of a UDP flow that is silent for long."""
+"""Programs for the two ends of a UDP flow that is silent for long, and a wall clock that jumps."""
 
 from typing import Final
 
-__all__ = ["ASKING", "SPEAKING"]
+__all__ = ["ASKING", "CLOCK", "SPEAKING"]
 
 SPEAKING: Final = r'''
 """Answers every datagram with the place that it came from; speaks to each place by itself when its
@@ -57,3 +57,43 @@ for first, target, address, there, place in flows:
         good = False
     print(first, target, address, good, flush=True)
 '''
+
+CLOCK: Final = r"""
+/* Adds the seconds that stand in a file to the wall clock, and to no other clock. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+static long shift(void) {
+    char text[32] = {0};
+    const char *path = getenv("CLOCK_SHIFT");
+    int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (file < 0) return 0;
+    ssize_t len = read(file, text, sizeof text - 1);
+    close(file);
+    return len > 0 ? atol(text) : 0;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *at) {
+    int result = syscall(SYS_clock_gettime, clock, at);
+    if (result == 0 && clock == CLOCK_REALTIME) at->tv_sec += shift();
+    return result;
+}
+
+int gettimeofday(struct timeval *at, void *zone) {
+    int result = syscall(SYS_gettimeofday, at, zone);
+    if (result == 0) at->tv_sec += shift();
+    return result;
+}
+
+time_t time(time_t *at) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (at) *at = now.tv_sec;
+    return now.tv_sec;
+}
+"""
