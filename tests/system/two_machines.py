@@ -48,6 +48,9 @@ http {{
   access_log off;
   client_body_temp_path {folder}/body;
   client_max_body_size 0;
+  # Whether a transfer survives a silence is up to the tunnel and TCP.
+  send_timeout 1h;
+  client_body_timeout 1h;
   server {{
     listen 80 reuseport;
     listen [::]:80 reuseport;
