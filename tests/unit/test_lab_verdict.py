@@ -86,6 +86,15 @@ def test_drops_of_the_kernel_prove_nothing_even_beside_a_loss() -> None:
     assert judge("keep", SETTINGS, replace(GOOD, lost=1), drops)[0] == "invalid"
 
 
+def test_full_sockets_prove_nothing_and_the_reason_says_what_mends_it() -> None:
+    full = replace(ENOUGH, socket_drops=3)
+
+    verdict, reasons = judge("keep", SETTINGS, replace(GOOD, lost=3), full)
+
+    assert verdict == "invalid"
+    assert "sysctl -w net.core.rmem_max=16777216" in reasons[0]
+
+
 @pytest.mark.parametrize("link", [LinkSettings(latency=0.05), LinkSettings(control_loss=0.3)])
 def test_where_a_handshake_is_slow_ten_a_run_suffice(link: LinkSettings) -> None:
     settings = replace(SETTINGS, link=link)

@@ -115,7 +115,7 @@ async def _run_policy(
         observer.began(policy, attempt)
         run = Run(lab, site, settings, policy, observation=observation, on_sample=show)
         judged = await run.measure()
-        if judged.evidence.kernel_drops == 0 or attempt == ATTEMPTS:
+        if not judged.evidence.is_disturbed or attempt == ATTEMPTS:
             observer.judged(judged)
             return judged
         attempt += 1

@@ -95,14 +95,15 @@ class Hosts:
         """Return how many packets were lost on the way, or found its queue full."""
         return self._underlay.losses() if self._underlay is not None else 0
 
-    async def kernel_drops(self) -> int:
-        """Return how many packets no kernel took from or kept for the two processes."""
+    async def kernel_drops(self) -> tuple[int, int]:
+        """Return how many packets a kernel did not take from, and did not keep for, a process."""
         drops = self._underlay.kernel_drops() if self._underlay is not None else 0
+        full = 0
         hosts = (self._lab.app, self._lab.gateway)
         for host, status in zip(hosts, await self._ask_both("status"), strict=True):
             drops += status["io"]["tun_refused"] + status["io"]["datagrams_dropped"]
-            drops += await self._socket_drops(host, status["port"])
-        return drops
+            full += await self._socket_drops(host, status["port"])
+        return drops, full
 
     async def wire_report(self) -> tuple[int, int] | None:
         """Return how many packets crossed the underlay, and how many were not WireGuard's."""

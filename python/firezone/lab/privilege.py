@@ -64,6 +64,9 @@ def _mount_stand_ins() -> None:
     for folder in ("/run/netns", "/run/etc", "/run/work"):
         Path(folder).mkdir()
     _mount("overlay", "/etc", "overlay", "lowerdir=/etc,upperdir=/run/etc,workdir=/run/work")
+    if Path("/etc/netns").exists():
+        # It belongs to somebody who does not exist here.
+        _mount("tmpfs", "/etc/netns", "tmpfs")
 
 
 def _mount(source: str, target: str, kind: str, options: str = "") -> None:

@@ -66,6 +66,7 @@ class _Losses:
     """What went elsewhere: into a kernel, into the link, and onto the wire."""
 
     kernel: int
+    sockets: int
     link: int
     wire: tuple[int, int] | None
 
@@ -129,10 +130,9 @@ class Run:
             await self._captures.stop()
             await self._lab.processes.stop(queries.process)
             wire = await self.endpoints.wire_report()
-            drops = self._captures.dropped + self._lab.tun_drops()
-            drops += await self.endpoints.kernel_drops()
-            link_drops = self.endpoints.link_drops()
-        losses = _Losses(drops, link_drops, wire)
+            refused, full = await self.endpoints.kernel_drops()
+            refused += self._captures.dropped + self._lab.tun_drops()
+            losses = _Losses(refused, full, self.endpoints.link_drops(), wire)
         judged = await self._judge(begin, end, losses, sha256_equal=equal)
         return replace(judged, query_times=report["times"])
 
@@ -206,6 +206,7 @@ class Run:
         evidence = Evidence(
             lookups_finished=_delta(begin.gateway, end.gateway, "translations", "results"),
             kernel_drops=losses.kernel,
+            socket_drops=losses.sockets,
             link_drops=losses.link,
             unexpected=fate["unexpected"],
             foreign=losses.wire[1] if losses.wire is not None else 0,

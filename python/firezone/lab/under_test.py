@@ -31,8 +31,11 @@ class UnderTest(Protocol):
         """Return how many packets the link between them lost or had no room for."""
         ...
 
-    async def kernel_drops(self) -> int:
-        """Return how many packets no kernel took from or kept for them, TUN queues left aside."""
+    async def kernel_drops(self) -> tuple[int, int]:
+        """Return how many packets no kernel took from them, and how many it did not keep for them.
+
+        The former at their devices, but not in the queues of these; the latter at their sockets.
+        """
         ...
 
     async def wire_report(self) -> tuple[int, int] | None:

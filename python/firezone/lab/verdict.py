@@ -51,10 +51,11 @@ class Evidence:
 
     Args:
         lookups_finished: While the transfer was watched.
-        kernel_drops: In the captures, the queues of the TUN devices, and the buffers of sockets.
+        kernel_drops: In the captures and in the queues of the TUN devices.
         link_drops: Packets that the link lost or had no room for.
         unexpected: Segments of the transfer that left without having entered.
         foreign: Packets between the hosts of a tunnel that were not WireGuard's.
+        socket_drops: Datagrams that found the buffer of an endpoint's socket full.
     """
 
     lookups_finished: int
@@ -62,6 +63,12 @@ class Evidence:
     link_drops: int
     unexpected: int
     foreign: int = 0
+    socket_drops: int = 0
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether this host got in the way: another run may prove more."""
+        return self.kernel_drops > 0 or self.socket_drops > 0
 
 
 @dataclass(frozen=True)
@@ -137,6 +144,11 @@ def _doubts(
     doubts = []
     if evidence.kernel_drops:
         doubts.append(f"the kernel dropped {evidence.kernel_drops} packets or captured frames")
+    if evidence.socket_drops:
+        doubts.append(
+            f"{evidence.socket_drops} datagrams found the buffer of a socket full; this host "
+            "allows larger ones by: sysctl -w net.core.rmem_max=16777216"
+        )
     if evidence.link_drops:
         doubts.append(f"the link's queue overflowed: {evidence.link_drops} packets")
     if policy == "halt":

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{ANY, message};
@@ -56,13 +57,22 @@ impl UdpConfig {
         if let Some(mark) = self.mark {
             socket.set_mark(mark)?;
         }
-        // More than the host's limit is cut to it; a smaller buffer works, only worse.
-        let _ = socket.set_send_buffer_size(self.send_buffer);
-        let _ = socket.set_recv_buffer_size(self.receive_buffer);
+        self.set_buffers(&socket);
         socket.bind(&address.into())?;
         let socket = UdpSocket::from(socket);
         message::prepare(&socket, domain == Domain::IPV6)?;
         Ok(socket)
+    }
+
+    /// Beyond the host's limits where we have the right to it. Else what is more is cut to them: a
+    /// smaller buffer works, only worse.
+    fn set_buffers(&self, socket: &Socket) {
+        if setsockopt(socket, sockopt::SndBufForce, &self.send_buffer).is_err() {
+            let _ = socket.set_send_buffer_size(self.send_buffer);
+        }
+        if setsockopt(socket, sockopt::RcvBufForce, &self.receive_buffer).is_err() {
+            let _ = socket.set_recv_buffer_size(self.receive_buffer);
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use packet::{Class, Instant, SendBuffer};
 
 use super::{UdpConfig, UdpSockets};
@@ -106,4 +107,21 @@ fn a_port_that_is_taken_is_an_error_that_names_it() {
     let error = UdpSockets::open(&UdpConfig { port, ..UdpConfig::default() }, None);
 
     assert!(error.expect_err("it is taken").to_string().contains(&format!("UDP port {port}")));
+}
+
+#[test]
+fn buffers_are_as_large_as_asked_for_where_we_may_pass_the_limits_of_the_host() {
+    let config = UdpConfig { receive_buffer: 48 << 20, ..UdpConfig::default() };
+    let probe = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    if setsockopt(&probe, sockopt::RcvBufForce, &config.receive_buffer).is_err() {
+        // Without the right the kernel keeps them within its limits.
+        return;
+    }
+
+    let sockets = UdpSockets::open(&config, None).expect("sockets");
+
+    for socket in [&sockets.ipv4, &sockets.ipv6].into_iter().flatten() {
+        let size = getsockopt(socket, sockopt::RcvBuf).expect("a size");
+        assert!(size >= config.receive_buffer, "{size}");
+    }
 }
