@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["Newcomer"]
 
 PROGRAM: Final = ("wireguard-go", "--foreground")
+PATIENCE: Final = 90
+"""Seconds for which a WireGuard peer tries."""
 
 
 class Newcomer:
@@ -62,7 +64,10 @@ class Newcomer:
         assert done.returncode == 0, done.stderr
         began = time.monotonic()
         host.ip(f"link set {self.device} up")
-        machines.wait(self._is_greeted, "the newcomer's handshake")
+        while not self._is_greeted():
+            passed = time.monotonic() - began
+            assert passed < PATIENCE, f"no handshake with the newcomer in {PATIENCE} s"
+            time.sleep(0.05)
         return time.monotonic() - began
 
     def _is_greeted(self) -> bool:
