@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .host.watch import Change
     from .logs import LogPipeline
     from .socket_address import SocketAddress
+    from .standalone.tables import ClientTables
 
 __all__ = ["run_client"]
 
@@ -60,7 +61,7 @@ class _ClientDaemon(EndpointDaemon[ClientSettings]):
 
     def __init__(self, settings: ClientSettings, file: Path, logs: LogPipeline) -> None:
         super().__init__(settings, file, logs)
-        self._source = FileClientSource(checked(file, read_client(file)), self._log)
+        self._source = FileClientSource(self._tables(), self._log)
         self._sentinels: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
 
     async def run(self, stack: contextlib.AsyncExitStack) -> None:
@@ -122,10 +123,28 @@ class _ClientDaemon(EndpointDaemon[ClientSettings]):
 
     def _network(self) -> ClientNetwork:
         ipv4, ipv6 = self._addresses
-        routes = (table.cidr for table in self._source.tables.resource)
+        tables = self._source.tables
+        routes = (table.cidr for table in tables.resource)
         return ClientNetwork(
-            self._settings.tun, ipv4, ipv6, routes=frozenset(n for n in routes if n is not None)
+            self._settings.tun,
+            ipv4,
+            ipv6,
+            routes=frozenset(n for n in routes if n is not None),
+            internet_resource=tables.has_internet,
         )
+
+    def _tables(self) -> ClientTables:
+        """Read the file; its Internet resource counts only where it was activated."""
+        tables = checked(self._file, read_client(self._file))
+        if self._settings.activate_internet_resource:
+            return tables
+        if tables.has_internet:
+            self._log.info(
+                "the Internet resource is not active",
+                event_name="internet.inactive",
+                hint="activate_internet_resource = true sends everything else through it",
+            )
+        return tables.without_internet()
 
     def _orchestrate(self, proxies: ProxyFile) -> Client:
         return Client(
@@ -162,8 +181,7 @@ class _ClientDaemon(EndpointDaemon[ClientSettings]):
         self._endpoint.send(self._dns_servers())
 
     async def _reload(self) -> None:
-        tables = checked(self._file, read_client(self._file))
-        for command in await self._source.change(tables):
+        for command in await self._source.change(self._tables()):
             self._endpoint.send(command)
         await asyncio.to_thread(self._host.apply, self._network())
         self._log.info("file taken over", event_name="config.reloaded", file=str(self._file))
@@ -194,8 +212,7 @@ class _ClientDaemon(EndpointDaemon[ClientSettings]):
 
 
 def _described(table: Any) -> dict[str, Any]:
-    address = table.dns or str(table.cidr)
-    return {"name": table.name, "address": address, "ports": list(table.ports)}
+    return {"name": table.name, "address": table.covers, "ports": list(table.ports)}
 
 
 def _parsed(servers: Iterable[str]) -> list[SocketAddress]:

@@ -47,7 +47,6 @@ FOLDER: Final = Path("/etc/firezone")
 _FOREIGN: Final = frozenset(
     f"FIREZONE_{name}"
     for name in (
-        "ACTIVATE_INTERNET_RESOURCE",
         "API_URL",
         "ID",
         "INC_BUF",

@@ -141,6 +141,9 @@ class ClientSettings(EndpointSettings):
     dns_servers: Servers = _setting(
         (), "Servers that other names are forwarded to; by default those of /etc/resolv.conf."
     )
+    activate_internet_resource: bool = _setting(
+        False, "Whether what no other resource covers goes through the file's Internet resource."
+    )
     refresh_floor: float = _setting(
         1.0,
         "No translation is refreshed again sooner than this (R06).",

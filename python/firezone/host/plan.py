@@ -223,7 +223,7 @@ class ClientNetwork(_Network):
                 raise ConfigError(
                     f"{network} is no network of a resource: it is everything",
                     setting="routes",
-                    hint="use an Internet resource, which leaves attached networks reachable",
+                    hint="internet = true is everything, and leaves attached networks reachable",
                 )
 
     def wanted(

@@ -31,8 +31,8 @@ def resource_id(kind: str, address: str) -> str:
     """Return the id of a resource.
 
     Args:
-        kind: `dns` or `cidr`.
-        address: Its pattern or network; both sides must write the same.
+        kind: `dns`, `cidr` or `internet`.
+        address: Its pattern or network, empty for the internet; both sides must write the same.
     """
     return str(uuid.uuid5(_NAMESPACE, f"{kind}:{address.lower()}"))
 

@@ -39,12 +39,13 @@ class _Table(BaseModel):
 
 
 class ResourceTable(_Table):
-    """`[[resource]]`: names or a network, and the ports that may be used.
+    """`[[resource]]`: names, a network or the internet, and the ports that may be used.
 
     Args:
         name: What people call it, and what other tables refer to it by.
         dns: A pattern of names, like `*.corp.example`.
         cidr: A network or one address.
+        internet: Whether it is everything that is at no site.
         ports: Like `tcp/443`, `tcp/8000-8100`, `udp`, `icmp`; none lets everything pass.
         ip_stack: Which addresses a name gets.
         gateways: On a Client: names of the Gateways that serve it, the most wanted first; none
@@ -54,28 +55,36 @@ class ResourceTable(_Table):
     name: values.Text
     dns: values.Text | None = None
     cidr: values.Network | None = None
+    internet: values.Flag = False
     ports: values.Ports = ()
     ip_stack: Literal["dual", "ipv4_only", "ipv6_only"] = "dual"
     gateways: values.Texts = ()
 
     def model_post_init(self, _context: object) -> None:
         """Check what one field alone cannot tell."""
-        if (self.dns is None) == (self.cidr is None):
-            message = "a resource has either dns or cidr"
+        if [self.dns is not None, self.cidr is not None, self.internet].count(True) != 1:
+            message = "a resource has either dns, or cidr, or internet = true"
             raise ValueError(message)
 
     @property
     def id(self) -> str:
         """Its id, the same on both sides."""
+        if self.internet:
+            return resource_id("internet", "")
         return resource_id("dns" if self.dns is not None else "cidr", str(self.dns or self.cidr))
+
+    @property
+    def covers(self) -> str:
+        """What it is, for people: its pattern, its network, or the internet."""
+        return "the internet" if self.internet else str(self.dns or self.cidr)
 
     def command(self) -> dict[str, object]:
         """Return the core's `Resource`."""
-        target: dict[str, object] = (
-            {"type": "dns", "address": self.dns, "ip_stack": self.ip_stack}
-            if self.dns is not None
-            else {"type": "cidr", "address": str(self.cidr)}
-        )
+        target: dict[str, object] = {"type": "internet"}
+        if self.dns is not None:
+            target = {"type": "dns", "address": self.dns, "ip_stack": self.ip_stack}
+        elif self.cidr is not None:
+            target = {"type": "cidr", "address": str(self.cidr)}
         filters = [values.filter_of(port) for port in self.ports]
         return {"id": self.id, "name": self.name, "filters": filters, **target}
 
@@ -165,6 +174,16 @@ class ClientTables(_Table):
     gateway: tuple[GatewayTable, ...] = ()
     resource: tuple[ResourceTable, ...] = ()
 
+    @property
+    def has_internet(self) -> bool:
+        """Whether one of the resources is the internet."""
+        return any(resource.internet for resource in self.resource)
+
+    def without_internet(self) -> ClientTables:
+        """Return the same without the Internet resource, for a Client that does not want it."""
+        resources = tuple(each for each in self.resource if not each.internet)
+        return self.model_copy(update={"resource": resources})
+
 
 class GatewayTables(_Table):
     """All tables of a Gateway's file."""
@@ -250,6 +269,9 @@ def _check_resources(path: Path, resources: Sequence[ResourceTable]) -> None:
     _check_unique(path, "resource", resources, "name", lambda resource: resource.name)
     _check_unique(path, "resource", resources, "dns", lambda r: r.dns and r.dns.lower())
     _check_unique(path, "resource", resources, "cidr", lambda r: r.cidr and str(r.cidr))
+    _check_unique(
+        path, "resource", resources, "internet", lambda r: r.covers if r.internet else None
+    )
 
 
 def _check_unique(

@@ -10,6 +10,14 @@ use packet::{Instant, Protocol, Transport};
 use crate::filter::FilterSet;
 use crate::messages::{Resource, Target};
 
+/// A real address that a Client asks for or hears from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) address: IpAddr,
+    /// Whether the Internet resource leads there.
+    pub(crate) is_internet: bool,
+}
+
 /// One Client's access to one resource.
 pub(crate) struct Grant {
     pub(crate) resource: Resource,
@@ -57,7 +65,7 @@ impl Grants {
         let pattern = match &resource.target {
             // Orchestration checks patterns before it passes them on; a wrong one covers nothing.
             Target::Dns { address, .. } => Pattern::parse(address).ok(),
-            Target::Cidr { .. } => None,
+            Target::Cidr { .. } | Target::Internet => None,
         };
         let (id, filters) = (resource.id, FilterSet::new(&resource.filters));
         let former = self.by_id.insert(id, Grant { resource, filters, pattern, expires, tag });
@@ -88,32 +96,33 @@ impl Grants {
         grants.into_iter().find(|grant| grant.filters.permits(protocol, port)).map(|g| g.tag)
     }
 
-    /// The tag of a network that holds `address` and lets a packet to `port` there pass.
-    pub(crate) fn permit_address(
-        &self,
-        address: IpAddr,
-        protocol: Protocol,
-        port: u16,
-    ) -> Option<u32> {
-        let mut networks = self.networks(address);
+    /// The tag of a network that holds `place` and lets a packet to `port` there pass.
+    pub(crate) fn permit_place(&self, place: Place, protocol: Protocol, port: u16) -> Option<u32> {
+        let mut networks = self.networks(place);
         networks.find(|grant| grant.filters.permits(protocol, port)).map(|grant| grant.tag)
     }
 
-    /// Whether a network that holds `address` lets packets pass that belong to no flow: neither TCP nor
+    /// Whether a network that holds `place` lets packets pass that belong to no flow: neither TCP nor
     /// UDP nor an echo (dataplane §4.7).
-    pub(crate) fn permits_other(&self, address: IpAddr, transport: &Transport) -> bool {
+    pub(crate) fn permits_other(&self, place: Place, transport: &Transport) -> bool {
         transport.flow().is_none()
-            && self.networks(address).any(|grant| grant.filters.permits_transport(transport))
+            && self.networks(place).any(|grant| grant.filters.permits_transport(transport))
     }
 
-    /// Whether a network holds `address`.
-    pub(crate) fn covers(&self, address: IpAddr) -> bool {
-        self.networks(address).next().is_some()
+    /// Whether a network holds `place`.
+    pub(crate) fn covers(&self, place: Place) -> bool {
+        self.networks(place).next().is_some()
     }
 
-    fn networks(&self, address: IpAddr) -> impl Iterator<Item = &Grant> {
+    /// Whether the Internet resource is among the grants.
+    pub(crate) fn has_internet(&self) -> bool {
+        self.by_id.values().any(|grant| grant.resource.target == Target::Internet)
+    }
+
+    fn networks(&self, place: Place) -> impl Iterator<Item = &Grant> {
         self.by_id.values().filter(move |grant| match &grant.resource.target {
-            Target::Cidr { address: network } => network.contains(address),
+            Target::Cidr { address: network } => network.contains(place.address),
+            Target::Internet => place.is_internet,
             Target::Dns { .. } => false,
         })
     }

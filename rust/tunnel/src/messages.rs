@@ -65,6 +65,8 @@ pub enum Target {
         /// The network.
         address: Prefix,
     },
+    /// Everything that is at no site: what nothing else covers.
+    Internet,
 }
 
 /// A Gateway as a Client knows it.

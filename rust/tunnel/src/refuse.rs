@@ -41,6 +41,8 @@ pub(crate) enum Refusal {
     UnsupportedProtocol,
     /// The name has no address of this family, or the Gateway said so.
     NoAddress,
+    /// Through the Internet resource to what is not the internet.
+    NotInternet,
     /// No port is left towards this address, or the Client has too many flows.
     Exhausted,
     /// A late packet of a flow that ended (R34).
@@ -66,6 +68,7 @@ impl Refusal {
         match self {
             Self::Fragment { first: true }
             | Self::NoAddress
+            | Self::NotInternet
             | Self::Exhausted
             | Self::WaitedTooLong
             | Self::SetUpRefused => Some(Unreachable::Network),
@@ -107,6 +110,7 @@ pub(crate) struct Refused {
     pub(crate) unrelated_icmp_error: u64,
     pub(crate) unsupported_protocol: u64,
     pub(crate) no_address: u64,
+    pub(crate) not_internet: u64,
     pub(crate) exhausted: u64,
     pub(crate) expired_flow: u64,
     pub(crate) former_connection: u64,
@@ -137,6 +141,7 @@ impl Refused {
             Refusal::UnrelatedIcmpError => &mut self.unrelated_icmp_error,
             Refusal::UnsupportedProtocol => &mut self.unsupported_protocol,
             Refusal::NoAddress => &mut self.no_address,
+            Refusal::NotInternet => &mut self.not_internet,
             Refusal::Exhausted => &mut self.exhausted,
             Refusal::ExpiredFlow => &mut self.expired_flow,
             Refusal::FormerConnection => &mut self.former_connection,

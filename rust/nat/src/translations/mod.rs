@@ -25,12 +25,12 @@ use packet::Instant;
 
 use crate::control::{ClientId, DomainStatus};
 
-use forbidden::RealFilter;
 use lookups::Lookups;
 use names::NameTable;
 use table::Table;
 
 pub use deal::deal;
+pub use forbidden::RealFilter;
 pub use types::{
     Access, Config, Counters, Denied, Event, Fresh, LookupError, LookupId, NameView, RecordsView,
     Translation, TranslationState, TranslationView, UserView,
@@ -64,7 +64,7 @@ impl Translations {
     /// Without any translation.
     pub fn new(config: Config) -> Self {
         Self {
-            real: RealFilter::new(&config),
+            real: RealFilter::of_names(&config),
             table: Table::new(config.seed),
             names: NameTable::new(config.seed),
             lookups: Lookups::new(),

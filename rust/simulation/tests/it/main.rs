@@ -19,6 +19,7 @@ mod forgotten;
 mod gateway_dns;
 mod handover;
 mod holding;
+mod internet;
 mod isolation;
 mod liveness;
 mod matrix;

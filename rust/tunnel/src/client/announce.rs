@@ -148,7 +148,7 @@ impl Client {
     pub(super) fn ip_stack(&self, resource: ResourceSlot) -> IpStack {
         match self.routes.get(resource).map(|entry| &entry.resource.target) {
             Some(Target::Dns { ip_stack, .. }) => *ip_stack,
-            Some(Target::Cidr { .. }) | None => IpStack::Dual,
+            Some(Target::Cidr { .. } | Target::Internet) | None => IpStack::Dual,
         }
     }
 }

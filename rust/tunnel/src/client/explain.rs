@@ -156,6 +156,7 @@ fn covers(target: &Target) -> String {
     match target {
         Target::Dns { address, .. } => address.clone(),
         Target::Cidr { address } => address.to_string(),
+        Target::Internet => "the internet".to_owned(),
     }
 }
 

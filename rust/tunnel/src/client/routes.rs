@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 use nat::control::GatewayId;
 use packet::{Instant, Transport};
 use slab::Slab;
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::liveness::Liveness;
 use crate::filter::FilterSet;
@@ -122,10 +122,10 @@ impl Routes {
         let entry = ResourceEntry { resource, filters, gateway: None, request: None };
         let slot = ResourceSlot(self.resources.insert(entry) as u32);
         self.by_id.insert(id, slot);
-        if let Target::Cidr { address } = target {
-            self.networks.entry(address).or_default().push(slot);
-            self.index_lengths();
+        for network in networks(&target) {
+            self.networks.entry(network).or_default().push(slot);
         }
+        self.index_lengths();
         slot
     }
 
@@ -138,15 +138,14 @@ impl Routes {
             self.waiting_requests.remove(&(request.repeat_at, slot));
         }
         self.requests.retain(|wanted| *wanted != slot);
-        if let Target::Cidr { address } = &entry.resource.target
-            && let Some(slots) = self.networks.get_mut(address)
-        {
+        for network in networks(&entry.resource.target) {
+            let Some(slots) = self.networks.get_mut(&network) else { continue };
             slots.retain(|other| *other != slot);
             if slots.is_empty() {
-                self.networks.remove(address);
+                self.networks.remove(&network);
             }
-            self.index_lengths();
         }
+        self.index_lengths();
         Some((slot, entry))
     }
 
@@ -458,6 +457,15 @@ impl Routes {
             lengths.sort_unstable_by(|a, b| b.cmp(a));
             lengths.dedup();
         }
+    }
+}
+
+/// The networks of a resource. Those of the internet are the shortest, so every other comes first.
+fn networks(target: &Target) -> SmallVec<[Prefix; 2]> {
+    match target {
+        Target::Dns { .. } => SmallVec::new(),
+        Target::Cidr { address } => smallvec![*address],
+        Target::Internet => smallvec![Prefix::v4(0, 0, 0, 0, 0), Prefix::v6(0, 0)],
     }
 }
 

@@ -40,7 +40,7 @@ impl Gateway {
                             .flat_map(|view| self.explain_name(what, &view, Some(entry.id))),
                     );
                 }
-                None if entry.grants.covers(address) => {
+                None if entry.grants.covers(self.place(address)) => {
                     let mut row = self.row(what, slot, entry, address);
                     row["address"] = json!(address);
                     row["flows"] = json!(self.flows_of(slot, |proxy| proxy == address));

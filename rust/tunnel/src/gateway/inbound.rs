@@ -122,8 +122,8 @@ impl Gateway {
         if transport.flow().is_some() {
             return Ok(Destination::Flow);
         }
-        let permitted = entry.grants.permits_other(destination, transport);
-        if permitted { Ok(Destination::Direct) } else { Err(Refusal::Prohibited) }
+        let permitted = entry.grants.permits_other(self.place(destination), transport);
+        if permitted { Ok(Destination::Direct) } else { Err(self.why_not(entry, destination)) }
     }
 
     /// The NAT: a live flow wins over everything that a look-up says (R26).
@@ -187,7 +187,19 @@ impl Gateway {
     ) -> Result<u32, Refusal> {
         let entry = self.clients.get(client).ok_or(Refusal::NoPeer)?;
         let (protocol, _, port) = transport.flow().ok_or(Refusal::UnsupportedProtocol)?;
-        self.permit_flow(entry, proxy, protocol, port).ok_or(Refusal::Prohibited)
+        let permitted = self.permit_flow(entry, proxy, protocol, port);
+        permitted.ok_or_else(|| self.why_not(entry, proxy))
+    }
+
+    /// Why nothing permits a packet: who has the Internet resource, and asks for what is not the
+    /// internet, hears that there is no way (dataplane §4.3).
+    fn why_not(&self, entry: &ClientEntry, address: IpAddr) -> Refusal {
+        let place = self.place(address);
+        let leads_nowhere = entry.grants.has_internet() && !place.is_internet;
+        if leads_nowhere && !self.is_proxy(address) && !entry.grants.covers(place) {
+            return Refusal::NotInternet;
+        }
+        Refusal::Prohibited
     }
 
     /// The same for a flow: to `address`, which a Client knows.
@@ -199,7 +211,7 @@ impl Gateway {
         port: u16,
     ) -> Option<u32> {
         if !self.is_proxy(address) {
-            return entry.grants.permit_address(address, protocol, port);
+            return entry.grants.permit_place(self.place(address), protocol, port);
         }
         let resources = self.translations.resources(entry.id, address);
         entry.grants.permit(resources, protocol, port)

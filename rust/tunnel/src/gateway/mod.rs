@@ -27,7 +27,7 @@ use connection::{Connections, Datagrams, Opened};
 use nat::buffer::{Limits, PacketBuffer};
 use nat::flow_table::{Config as FlowConfig, FlowTable};
 use nat::state::{Imported, StateError};
-use nat::translations::{Config as TranslationConfig, Translations};
+use nat::translations::{Config as TranslationConfig, RealFilter, Translations};
 use packet::{Instant, Malformed, Train};
 
 use self::clients::Clients;
@@ -35,6 +35,7 @@ use self::dns::Dns;
 pub(crate) use self::dns::PORT as DNS_PORT;
 use self::repeats::Repeats;
 use self::waiting::Waiting;
+use crate::access::Place;
 use crate::endpoint::{DnsTransmit, Endpoint, Io, MisdirectedCommand, Reason, soonest};
 use crate::messages::{Command, Event, GatewayEvent};
 use crate::refuse::{self, Refuser};
@@ -62,31 +63,10 @@ pub struct GatewayConfig {
 impl GatewayConfig {
     /// The ranges of dataplane §1.1 and the defaults of the rules.
     pub fn new(ipv4: Ipv4Addr, ipv6: Ipv6Addr, seed: u64) -> Self {
-        let proxy_ranges = vec![
-            Prefix::v4(100, 96, 0, 0, 11),
-            Prefix::v6(0xfd00_2021_1111_8000_0000_0000_0000_0000, 107),
-        ];
-        let sentinels = vec![
-            Prefix::v4(100, 100, 111, 0, 24),
-            Prefix::v6(0xfd00_2021_1111_8000_0100_0100_0111_0000, 120),
-        ];
-        let tunnel_ranges = vec![
-            Prefix::v4(100, 64, 0, 0, 11),
-            Prefix::v6(0xfd00_2021_1111_0000_0000_0000_0000_0000, 107),
-        ];
         let translations = TranslationConfig {
-            proxy_ranges,
-            sentinels,
-            tunnel_ranges,
             own_addresses: vec![ipv4.into(), ipv6.into()],
-            allow_real: Vec::new(),
-            cache_floor: Duration::from_secs(1),
-            failure_cache: Duration::from_secs(5),
-            last_good: Duration::from_secs(30 * 60),
-            max_lookups: 1000,
-            max_names: 16_384,
-            max_proxies: 131_072,
             seed,
+            ..TranslationConfig::default()
         };
         let (flows, buffer) = (FlowConfig::default(), Limits::default());
         Self { ipv4, ipv6, translations, flows, buffer, seed }
@@ -99,6 +79,7 @@ pub struct Gateway {
     ipv6: Ipv6Addr,
     proxy_ranges: Vec<Prefix>,
     tunnel_ranges: Vec<Prefix>,
+    internet: RealFilter,
     clients: Clients,
     translations: Translations,
     flows: FlowTable,
@@ -137,6 +118,7 @@ impl Gateway {
             ipv6,
             proxy_ranges: translations.proxy_ranges.clone(),
             tunnel_ranges: translations.tunnel_ranges.clone(),
+            internet: RealFilter::of_internet(&translations),
             clients: Clients::default(),
             translations: Translations::new(translations),
             flows: FlowTable::new(flows, seed),
@@ -164,6 +146,10 @@ impl Gateway {
 
     fn is_tunnel(&self, address: IpAddr) -> bool {
         self.tunnel_ranges.iter().any(|range| range.contains(address))
+    }
+
+    fn place(&self, address: IpAddr) -> Place {
+        Place { address, is_internet: self.internet.permits(address) }
     }
 
     /// Queues a record; drops and counts it when too many wait.

@@ -51,7 +51,8 @@ impl Gateway {
             Inbound::Expired => Err(Refusal::ExpiredFlow),
             Inbound::Miss => {
                 let entry = self.clients.get(client).ok_or(Refusal::NoPeer)?;
-                let permitted = entry.grants.permits_other(summary.source, &summary.transport);
+                let source = self.place(summary.source);
+                let permitted = entry.grants.permits_other(source, &summary.transport);
                 if permitted { Ok(()) } else { Err(Refusal::NotAllowed) }
             }
         }
@@ -121,7 +122,7 @@ impl Gateway {
                 let entry = self.clients.get(client).ok_or(Refusal::NoPeer)?;
                 let router = packet::parse(error).map_err(|_| Refusal::UnrelatedIcmpError)?.source;
                 let is_direct = !self.is_proxy(flow.proxy);
-                let speaks = is_direct && entry.grants.covers(router);
+                let speaks = is_direct && entry.grants.covers(self.place(router));
                 let source = if speaks { router } else { flow.proxy };
                 let known = Embedded {
                     source: quoted.source,
