@@ -105,7 +105,12 @@ def test_lists_are_separated_by_commas_in_the_environment(
     ("content", "key", "expected", "hint"),
     [
         ("refresh_flor = 1", "refresh_flor", "no setting of the Client", "mean refresh_floor?"),
-        ("[table]\nport = 1", "table", "no setting of the Client", "there are activate_internet_resource"),
+        (
+            "[table]\nport = 1",
+            "table",
+            "no setting of the Client",
+            "there are activate_internet_resource",
+        ),
         ("flow_logs = true", "flow_logs", "no setting of the Client", ""),
         ('refresh_floor = "1"', "refresh_floor", "a number of seconds, at least 0", "R06"),
         ("refresh_floor = true", "refresh_floor", "found true or false", ""),
