@@ -21,7 +21,7 @@ _LEAST_BUFFER: Final = 2**17
 _LARGEST_BUFFER: Final = 4 * 2**20
 _QUEUED: Final = 0.01
 """Seconds that a packet may wait in the link's queue."""
-_PER_BYTE: Final = 2.5
+_PER_BYTE: Final = 2
 """Bytes of a buffer for each byte that the link has room for: half of them are the kernel's."""
 
 
