@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from .orchestration import Listener, Port
+    from .orchestration import Listener, NameOf, Port
 
 __all__ = ["Client", "ClientSource"]
 
@@ -44,6 +44,7 @@ class Client(Orchestration):
         source: Who authorises.
         log: Where events go.
         listeners: Type of an event to what is told of it as well.
+        name_of: What the log calls Gateways and resources.
     """
 
     _tables = {  # noqa: RUF012 - ClassVar in the base
@@ -60,8 +61,9 @@ class Client(Orchestration):
         source: ClientSource,
         log: FilteringBoundLogger,
         listeners: Mapping[str, Listener] | None = None,
+        name_of: NameOf | None = None,
     ) -> None:
-        super().__init__(port, log, listeners)
+        super().__init__(port, log, listeners, name_of)
         self._source = source
 
     def _handle(self, event: dict[str, Any]) -> bool:
@@ -81,30 +83,29 @@ class Client(Orchestration):
         return True
 
     async def _authorize(self, resource: str) -> None:
+        asked = self._fields({"resource": resource})
         try:
             answer = await self._source.authorize(resource)
         except FirezoneError as error:
             self._log.warning(
                 "the source of access could not be asked",
                 event_name="access.unknown",
-                resource=resource,
+                **asked,
                 reason=str(error),
             )
             answer = "offline"
         except Exception:  # noqa: BLE001 - whoever it is, the endpoint goes on
             # Without an answer the core would hold packets for nothing.
-            self._log.exception(
-                "the source of access failed", event_name="access.failed", resource=resource
-            )
+            self._log.exception("the source of access failed", event_name="access.failed", **asked)
             answer = "offline"
         if isinstance(answer, str):
             self._log.warning(
                 "access was not given",
                 event_name="access.refused",
-                resource=resource,
+                **asked,
                 reason=answer,
             )
             self._send({"type": "authorization_failed", "resource": resource, "reason": answer})
             return
-        self._log.info("access given", event_name="access.given", resource=resource)
+        self._log.info("access given", event_name="access.given", **asked)
         self._send({"type": "authorize", "resource": resource, "gateway": dict(answer)})

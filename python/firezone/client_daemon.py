@@ -159,6 +159,7 @@ class _ClientDaemon(EndpointDaemon[ClientSettings]):
                 "peer": self._peer_changed,
                 "tun_failed": self._tun_failed,
             },
+            self._source.name_of,
         )
 
     def _sentinels_changed(self, event: dict[str, Any]) -> None:
@@ -190,11 +191,11 @@ class _ClientDaemon(EndpointDaemon[ClientSettings]):
         rows = await self._orchestration.explain(params)
         for row in rows:
             if row.get("gateway") is not None:
-                row["gateway_name"] = self._source.gateway_name(row["gateway"])
+                row["gateway_name"] = self._source.name_of(row["gateway"])
         return rows
 
-    def _peer_name(self, peer: Mapping[str, Any]) -> str:
-        return self._source.gateway_name(peer["gateway"])
+    def _peer_name(self, peer: Mapping[str, Any]) -> str | None:
+        return self._source.name_of(peer["gateway"])
 
     async def _status(self, params: dict[str, Any]) -> dict[str, Any]:
         tables = self._source.tables

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from .orchestration import Orchestration, fields_of
+from .orchestration import Orchestration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from structlog.typing import FilteringBoundLogger
 
-    from .orchestration import Listener, Port
+    from .orchestration import Listener, NameOf, Port
     from .resolver import Family, LookupResult
 
 __all__ = ["Gateway", "NameLookup"]
@@ -38,7 +38,7 @@ class Gateway(Orchestration):
         log: Where events go.
         flow_logs: Whether flows are recorded at info; otherwise they are at debug.
         listeners: Type of an event to what is told of it as well.
-        name_of: What people call a Client or a resource, by its id.
+        name_of: What the log calls Clients and resources.
     """
 
     _tables = {  # noqa: RUF012 - ClassVar in the base
@@ -57,11 +57,10 @@ class Gateway(Orchestration):
         *,
         flow_logs: bool = False,
         listeners: Mapping[str, Listener] | None = None,
-        name_of: Callable[[str | None], str | None] | None = None,
+        name_of: NameOf | None = None,
     ) -> None:
-        super().__init__(port, log, listeners)
+        super().__init__(port, log, listeners, name_of)
         self._resolver = resolver
-        self._name_of = name_of
         self._write_flow = log.info if flow_logs else log.debug
         self._turns = asyncio.Semaphore(LOOKUPS_AT_ONCE)
 
@@ -74,7 +73,7 @@ class Gateway(Orchestration):
             case "flow_closed":
                 self._record_flow("closed", event)
             case "access_expired":
-                self._log.info("access expired", event_name="access.expired", **fields_of(event))
+                self._log.info("access expired", event_name="access.expired", **self._fields(event))
             case _:
                 return False
         return True
@@ -95,8 +94,4 @@ class Gateway(Orchestration):
         self._send({**command, "result": result}, name=event["name"])
 
     def _record_flow(self, what: str, event: Mapping[str, Any]) -> None:
-        fields = fields_of(event)
-        if self._name_of is not None:
-            fields["client_name"] = self._name_of(event["client"])
-            fields["resource_name"] = self._name_of(event["resource"])
-        self._write_flow(f"flow {what}", event_name=f"flow.{what}", **fields)
+        self._write_flow(f"flow {what}", event_name=f"flow.{what}", **self._fields(event))

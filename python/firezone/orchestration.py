@@ -19,6 +19,7 @@ __all__ = [
     "Inspector",
     "Listener",
     "Method",
+    "NameOf",
     "Orchestration",
     "Port",
     "Question",
@@ -33,6 +34,9 @@ Method = Callable[[dict[str, Any]], Awaitable[Any]]
 
 Question = str | Mapping[str, Mapping[str, object]]
 """What can be asked of a core, as its `messages` have it."""
+
+NameOf = Callable[[str | None], str | None]
+"""What people call a Client, a Gateway or a resource, by its id; None if it is not known."""
 
 Listener = Callable[[dict[str, Any]], None]
 """What is told of an event."""
@@ -157,6 +161,7 @@ class Orchestration(ABC):
         port: The way to the core.
         log: Where events go.
         listeners: Type of an event to what is told of it as well.
+        name_of: What the log calls those whose ids are in an event.
     """
 
     _tables: ClassVar[Mapping[str, str]]
@@ -165,9 +170,14 @@ class Orchestration(ABC):
     """What `nat` events tell of."""
 
     def __init__(
-        self, port: Port, log: FilteringBoundLogger, listeners: Mapping[str, Listener] | None = None
+        self,
+        port: Port,
+        log: FilteringBoundLogger,
+        listeners: Mapping[str, Listener] | None = None,
+        name_of: NameOf | None = None,
     ) -> None:
         self._port = port
+        self._name_of = name_of
         self._log = log
         self._listeners = dict(listeners or {})
         self._inspector = Inspector(port)
@@ -229,13 +239,22 @@ class Orchestration(ABC):
                 what = event["event"]
                 # A refresh happens with every query; the others are news.
                 write = self._log.debug if what == "refreshed" else self._log.info
-                write(f"{self._nat} {what}", event_name=f"nat.{what}", **fields_of(event))
+                write(f"{self._nat} {what}", event_name=f"nat.{what}", **self._fields(event))
             case "peer" | "peer_refused" | "gateway_dead" | "gateway_alive":
-                _record_peer(self._log, event)
+                _record_peer(self._log, event["type"], self._fields(event))
             case "tun_failed" | "send_failed":
                 _record_failure(self._log, event)
             case _ if not self._handle(event):
                 self._log.debug("unknown event", event_name="core.unknown", core_event=event)
+
+    def _fields(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of an event for the log, with the names of those who have one."""
+        fields = fields_of(event)
+        if self._name_of is not None:
+            for role in ("client", "gateway", "resource"):
+                if role in fields:
+                    fields[f"{role}_name"] = self._name_of(fields[role])
+        return fields
 
     def _tell(self, event: dict[str, Any]) -> None:
         """Tell a listener; what it fails at is logged, and the endpoint goes on."""
@@ -250,10 +269,9 @@ class Orchestration(ABC):
             )
 
 
-def _record_peer(log: FilteringBoundLogger, event: Mapping[str, Any]) -> None:
+def _record_peer(log: FilteringBoundLogger, event: str, fields: Mapping[str, Any]) -> None:
     """Log what became of a peer."""
-    fields = fields_of(event)
-    match event["type"], event.get("state"):
+    match event, fields.get("state"):
         case "peer", "connected":
             log.info("peer connected", event_name="peer.connected", **fields)
         case "peer", _:

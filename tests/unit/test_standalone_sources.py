@@ -80,7 +80,7 @@ class TestClient:
         renamed = gateway("a").model_copy(update={"name": "office"})
 
         assert await source.change(ClientTables(gateway=[renamed], resource=[web()])) == []
-        assert source.gateway_name(renamed.id) == "office"
+        assert source.name_of(renamed.id) == "office"
 
     async def test_resources_come_and_go_and_change(self) -> None:
         peers = [gateway("a")]

@@ -79,10 +79,11 @@ class FileClientSource:
         """Note that a Gateway answers."""
         self._dead.pop(gateway, None)
 
-    def gateway_name(self, gateway: str) -> str:
-        """Return what the file calls a Gateway, else its id."""
-        names = {table.id: table.name for table in self.tables.gateway}
-        return names.get(gateway, gateway)
+    def name_of(self, identity: str | None) -> str | None:
+        """Return what the file calls a Gateway or a resource, else its id."""
+        gateways = {table.id: table.name for table in self.tables.gateway}
+        resources = {table.id: table.name for table in self.tables.resource}
+        return None if identity is None else {**gateways, **resources}.get(identity, identity)
 
     async def change(self, tables: ClientTables) -> list[dict[str, Any]]:
         """Take over a changed file; return the commands that make the core follow it.
