@@ -68,6 +68,8 @@ pub(crate) struct Peer {
     pub(crate) local: ReceiverIndex,
     /// Where it is reached; unknown until it is heard of, if it was not configured.
     pub(crate) remote: Option<SocketAddr>,
+    /// Where commands said that it is reached.
+    pub(crate) told: Option<SocketAddr>,
     /// Its entry in the timers.
     pub(crate) timer: Option<Instant>,
     /// When an authentic datagram came last.
@@ -133,6 +135,7 @@ impl Connections {
             session,
             local,
             remote,
+            told: remote,
             timer: None,
             heard: None,
             starved: false,
@@ -228,6 +231,7 @@ impl Connections {
 
     /// Lets due session timers act.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.erase_unclaimed(now);
         while let Some(slot) = self.timers.take_due(now) {
             let Some(peer) = self.peers.get_mut(slot as usize) else { continue };
             peer.timer = None;
@@ -238,7 +242,8 @@ impl Connections {
 
     /// The earliest session timer.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        let unclaimed = self.unclaimed_until();
+        self.timers.next().into_iter().chain(unclaimed).min()
     }
 
     /// The next event.

@@ -24,6 +24,11 @@ impl ReceiverIndex {
         Self((shard << (32 - SHARD_BITS)) | (connection << 8) | session as u32)
     }
 
+    /// The first index of a connection, shard included.
+    pub(crate) const fn of(connection: u32) -> Self {
+        Self(connection << 8)
+    }
+
     /// Wraps an index read from a datagram.
     pub const fn from_wire(value: u32) -> Self {
         Self(value)

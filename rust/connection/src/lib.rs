@@ -8,6 +8,7 @@
 
 mod connections;
 mod datagrams;
+mod handover;
 mod index;
 mod node;
 mod open;
@@ -20,6 +21,7 @@ mod wireguard;
 pub use ::wireguard::{Entropy, InvalidKey, Node, PresharedKey, PrivateKey, Profile, PublicKey};
 pub use connections::{Connections, Counters, Event, PeerIndex, SealError};
 pub use datagrams::Datagrams;
+pub use handover::{Exported, ImportError};
 pub use index::{IndexTable, ReceiverIndex};
 pub use node::{AddError, PeerConfig};
 pub use opened::{Group, Opened, PacketRange};

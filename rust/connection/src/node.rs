@@ -1,6 +1,6 @@
 //! The connections of a real endpoint: its key, its WireGuard peers, and their handshakes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,7 +13,8 @@ use wireguard::{
     TunnelError, classify,
 };
 
-use crate::connections::{Connections, Peer, PeerIndex};
+use crate::connections::{Connections, Event, Peer, PeerIndex};
+use crate::handover::Legacy;
 use crate::index::ReceiverIndex;
 use crate::session::{HANDSHAKE, Handshake};
 
@@ -56,8 +57,11 @@ pub enum AddError {
 
 /// What a node with a key has beside its peers.
 pub(crate) struct Keyed {
-    node: Node,
+    pub(crate) node: Node,
     entropy: Entropy,
+    /// What a former process left to peers that are not added yet, and until when it can be used.
+    pub(crate) legacies: BTreeMap<[u8; 32], Legacy>,
+    pub(crate) unclaimed_until: Instant,
     by_key: HashMap<[u8; 32], u32, FixedState>,
     replies: VecDeque<(SocketAddr, [u8; COOKIE_REPLY], usize)>,
 }
@@ -78,8 +82,14 @@ impl Connections {
     /// The connections of a real endpoint.
     pub fn wireguard(node: Node, mut entropy: Entropy) -> Self {
         let seed = u64::from_le_bytes(*entropy.draw());
-        let by_key = HashMap::with_hasher(FixedState::with_seed(seed));
-        let keyed = Keyed { node, entropy, by_key, replies: VecDeque::new() };
+        let keyed = Keyed {
+            node,
+            entropy,
+            legacies: BTreeMap::new(),
+            unclaimed_until: Instant::ZERO,
+            by_key: HashMap::with_hasher(FixedState::with_seed(seed)),
+            replies: VecDeque::new(),
+        };
         Self { keyed: Some(keyed), ..Self::default() }
     }
 
@@ -88,7 +98,8 @@ impl Connections {
         self.keyed.as_ref().map(|keyed| keyed.node.public_key())
     }
 
-    /// Adds a WireGuard peer. Nothing is sent until a packet waits or [`Connections::initiate`].
+    /// Adds a WireGuard peer. Nothing is sent until a packet waits or [`Connections::initiate`]. One to
+    /// which a former process left sessions goes on with them, and is ready at once.
     ///
     /// # Errors
     /// [`AddError`]; nothing was added.
@@ -100,15 +111,20 @@ impl Connections {
         if keyed.by_key.contains_key(&key) {
             return Err(AddError::Duplicate);
         }
-        let local = (0..ATTEMPTS).map(|_| {
-            let random = u32::from_le_bytes(*keyed.entropy.draw());
-            ReceiverIndex::new(0, random, 0)
-        });
-        let mut local = local.filter(|local| self.indices.find(*local).is_none());
-        let local = local.next().ok_or(AddError::Exhausted)?;
+        let legacy = keyed.legacies.remove(&key);
+        let left = legacy.as_ref().map(|legacy| ReceiverIndex::of(legacy.tunnel.connection()));
+        let left = left.filter(|local| self.indices.find(*local).is_none());
+        let local = match left {
+            Some(local) => local,
+            None => self.free_index().ok_or(AddError::Exhausted)?,
+        };
+        let keyed = self.keyed.as_mut().ok_or(AddError::Laboratory)?;
         let (node, entropy) = (&keyed.node, keyed.entropy.fork());
-        let tunnel =
+        let mut tunnel =
             Tunnel::new(node, public_key, preshared_key, profile, local.connection(), entropy)?;
+        // Ages are told by the moment of the export.
+        let legacy =
+            legacy.filter(|legacy| tunnel.inherit(&legacy.tunnel, legacy.exported).is_ok());
         let peer = self.place(Box::new(tunnel), local, remote, Some(key));
         let peer = peer.ok_or(AddError::Exhausted)?;
         if let Some(keyed) = &mut self.keyed {
@@ -116,9 +132,30 @@ impl Connections {
         }
         if let Some(new) = self.peers.get_mut(peer.0 as usize) {
             new.keepalive = keepalive;
+            if let Some(legacy) = legacy {
+                new.remote = legacy.remote(remote);
+                (new.heard, new.remote_connection) = (legacy.heard, legacy.remote_connection);
+                // For whoever hears of this process alone it is the first session.
+                self.events.extend(new.is_ready(now).then_some(Event::Ready(peer)));
+            }
         }
         self.settle(peer.0 as usize, now);
         Ok(peer)
+    }
+
+    /// A connection number of nobody, and that no peer will claim.
+    fn free_index(&mut self) -> Option<ReceiverIndex> {
+        let Self { keyed, indices, .. } = self;
+        let keyed = keyed.as_mut()?;
+        let drawn = (0..ATTEMPTS).map(|_| {
+            let random = u32::from_le_bytes(*keyed.entropy.draw());
+            ReceiverIndex::new(0, random, 0)
+        });
+        let is_left = |local: &ReceiverIndex| {
+            keyed.legacies.values().any(|legacy| legacy.tunnel.connection() == local.connection())
+        };
+        let mut drawn = drawn.filter(|local| indices.find(*local).is_none());
+        drawn.find(|local| !is_left(local))
     }
 
     /// The peer with a key.
@@ -129,7 +166,7 @@ impl Connections {
     /// Tells where a peer is reached.
     pub fn set_remote(&mut self, peer: PeerIndex, remote: SocketAddr) {
         if let Some(peer) = self.peers.get_mut(peer.0 as usize) {
-            peer.remote = Some(remote);
+            (peer.remote, peer.told) = (Some(remote), Some(remote));
         }
     }
 

@@ -119,4 +119,10 @@ pub trait Session: Send {
     fn statistics(&self, _now: Instant) -> Option<wireguard::Statistics> {
         None
     }
+
+    /// Gives everything that a successor needs, and stops for good; `None` of one that has nothing to
+    /// hand over.
+    fn export_and_stop(&mut self, _now: Instant) -> Option<wireguard::Exported> {
+        None
+    }
 }

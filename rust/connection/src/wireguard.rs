@@ -83,4 +83,8 @@ impl Session for Tunnel {
     fn statistics(&self, now: Instant) -> Option<wireguard::Statistics> {
         Some(Self::statistics(self, now))
     }
+
+    fn export_and_stop(&mut self, now: Instant) -> Option<wireguard::Exported> {
+        Some(Self::export_and_stop(self, now))
+    }
 }

@@ -12,8 +12,8 @@ use nat::state::{Imported, StateError};
 use packet::{Class, Instant, Malformed, SendBuffer, Train, TrainSink};
 use tunnel::messages::{ClientPeer, Command, Endpoint as PeerEndpoint, Event, GatewayPeer};
 use tunnel::{
-    Client, ClientConfig, Connections, Datagrams, DnsTransmit, Endpoint, Gateway, GatewayConfig,
-    Io, SEND_BUFFER_BYTES, SEND_BUFFER_RUNS,
+    Client, ClientConfig, Connections, Datagrams, DnsTransmit, Endpoint, Exported, Gateway,
+    GatewayConfig, Io, SEND_BUFFER_BYTES, SEND_BUFFER_RUNS,
 };
 
 /// Which station; they are numbered in the order in which they were added.
@@ -108,6 +108,27 @@ impl World {
     pub fn add_gateway(&mut self, config: GatewayConfig) -> Station {
         self.stations.push(Box::new(Gateway::new(config, Connections::default())));
         self.stations.len() - 1
+    }
+
+    /// Adds an endpoint that was made elsewhere.
+    pub fn add(&mut self, endpoint: Box<dyn Endpoint>) -> Station {
+        self.stations.push(endpoint);
+        self.stations.len() - 1
+    }
+
+    /// Puts an endpoint in the place of another one, which is given back.
+    pub fn replace(&mut self, station: Station, endpoint: Box<dyn Endpoint>) -> Box<dyn Endpoint> {
+        std::mem::replace(&mut self.stations[station], endpoint)
+    }
+
+    /// Stops a station and takes the sessions of its peers; `None` in a laboratory.
+    pub fn export_sessions_and_stop(&mut self, station: Station) -> Option<Exported> {
+        self.stations[station].export_sessions_and_stop(self.now)
+    }
+
+    /// Where a station is reached.
+    pub fn address_of(&self, station: Station) -> SocketAddr {
+        address(station)
     }
 
     /// Puts a new process in the place of a Client; what was on its way arrives.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use connection::{BACK, Datagrams, FRONT};
+use connection::{BACK, Datagrams, Exported, FRONT, ImportError};
 use nat::state::{Imported, StateError};
 use packet::{Instant, MAX_PACKET, SendBuffer, Train, TrainSink};
 
@@ -76,6 +76,20 @@ pub struct DnsTransmit {
 #[error("this command is for the other role")]
 pub struct MisdirectedCommand;
 
+/// Why sessions of a former process are not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InheritError {
+    /// It is they.
+    #[error(transparent)]
+    Sessions(#[from] ImportError),
+    /// It is the NAT state that belongs to them.
+    #[error("sessions are of no use without their NAT state: {0}")]
+    State(#[from] StateError),
+    /// There is no such state.
+    #[error("sessions are of no use without their NAT state; peers are greeted anew")]
+    NoState,
+}
+
 /// A Client or a Gateway. The contract is in the crate's documentation.
 pub trait Endpoint: Send {
     /// A train read from the host's TUN device.
@@ -138,6 +152,28 @@ pub trait Endpoint: Send {
     ) -> Result<Imported, StateError> {
         Err(StateError::NotState)
     }
+
+    /// Gives the sessions of all peers to the process that takes this one's place (R38), and stops:
+    /// nothing is sealed, opened or answered from here on. `None` in a laboratory, which has none.
+    ///
+    /// They hold keys, and cross once; [`Endpoint::export_state`] tells the rest.
+    fn export_sessions_and_stop(&mut self, now: Instant) -> Option<Exported>;
+
+    /// Takes over what [`Endpoint::export_sessions_and_stop`] gave in another process: before the
+    /// commands that tell of peers, each of which then goes on with what was left to it. Returns of how
+    /// many peers there are sessions.
+    ///
+    /// `state` is what [`Endpoint::import_state`] will be given. A Gateway takes no sessions without: its
+    /// Clients would notice nothing, and so would not tell it again what it does not know (R42).
+    ///
+    /// # Errors
+    /// [`InheritError`]; nothing has changed then, and peers are greeted anew.
+    fn inherit_sessions(
+        &mut self,
+        exported: &Exported,
+        state: Option<&[u8]>,
+        now: Instant,
+    ) -> Result<usize, InheritError>;
 
     /// The next query for a server outside.
     fn poll_dns(&mut self) -> Option<DnsTransmit>;

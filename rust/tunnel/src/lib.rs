@@ -33,9 +33,9 @@ mod refuse;
 mod tags;
 
 pub use client::{Client, ClientConfig};
-pub use connection::{Connections, Datagrams};
+pub use connection::{Connections, Datagrams, Exported, ImportError};
 pub use endpoint::{
-    DnsTransmit, DnsTransport, Endpoint, Io, MisdirectedCommand, Reason, SEND_BUFFER_BYTES,
-    SEND_BUFFER_RUNS,
+    DnsTransmit, DnsTransport, Endpoint, InheritError, Io, MisdirectedCommand, Reason,
+    SEND_BUFFER_BYTES, SEND_BUFFER_RUNS,
 };
 pub use gateway::{Gateway, GatewayConfig};

@@ -157,8 +157,9 @@ pub(crate) fn connect(
                 profile: Profile { persistent_keepalive, ..profile },
             };
             let peer = connections.add(config, now)?;
-            // Whoever can be spoken to is: after a restart flows are waiting at the other end.
-            if address.is_some() {
+            // Whoever can be spoken to is: after a restart flows are waiting at the other end. With a
+            // session that a former process left they are not.
+            if address.is_some() && !connections.is_ready(peer, now) {
                 connections.initiate(peer, now);
             }
             Ok(peer)

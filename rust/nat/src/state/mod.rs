@@ -16,7 +16,7 @@ use packet::Instant;
 
 use crate::control::ClientId;
 use crate::flow_table::{FlowTable, PeerIndex};
-use crate::translations::Translations;
+use crate::translations::{Saved, Translations};
 
 pub(crate) use codec::{Reader, Writer};
 
@@ -106,10 +106,7 @@ pub fn import(
     if !translations.is_fresh() || flows.counters().live > 0 || flows.counters().resting > 0 {
         return Err(StateError::NotFresh);
     }
-    let mut reader = Reader::new(open(bytes)?);
-    let names = translations.read(&mut reader)?;
-    let saved = flows::read(&mut reader)?;
-    reader.finish()?;
+    let (names, saved) = read(bytes)?;
     let mut imported = Imported::default();
     let is_known = |client| owner.peer(client).is_some();
     translations.restore(&names, since, is_known, &mut imported, now);
@@ -126,6 +123,22 @@ pub fn import(
         }
     }
     Ok(imported)
+}
+
+/// Whether [`import`] would take `bytes`.
+///
+/// # Errors
+/// [`StateError`]: what it would say.
+pub fn check(bytes: &[u8]) -> Result<(), StateError> {
+    read(bytes).map(drop)
+}
+
+fn read(bytes: &[u8]) -> Result<(Saved, Vec<flows::Saved>), StateError> {
+    let mut reader = Reader::new(open(bytes)?);
+    let names = Translations::read(&mut reader)?;
+    let saved = flows::read(&mut reader)?;
+    reader.finish()?;
+    Ok((names, saved))
 }
 
 fn seal(contents: &[u8]) -> Vec<u8> {

@@ -130,7 +130,7 @@ impl Translations {
     ///
     /// # Errors
     /// [`StateError::Content`].
-    pub(crate) fn read(&self, from: &mut Reader<'_>) -> Result<Saved, StateError> {
+    pub(crate) fn read(from: &mut Reader<'_>) -> Result<Saved, StateError> {
         let names = from.list(|from| {
             let name = Name::parse(from.text()?).map_err(|_| StateError::Content("a name"))?;
             let ipv4 = SavedRecords::read(from, Family::Ipv4)?;

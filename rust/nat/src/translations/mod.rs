@@ -31,6 +31,7 @@ use table::Table;
 
 pub use deal::deal;
 pub use forbidden::RealFilter;
+pub(crate) use handover::Saved;
 pub use types::{
     Access, Config, Counters, Denied, Event, Fresh, LookupError, LookupId, NameView, RecordsView,
     Translation, TranslationState, TranslationView, UserView,

@@ -28,5 +28,6 @@ mod restart;
 mod rfc;
 mod rig;
 mod seeds;
+mod sessions;
 mod several;
 mod site_queries;

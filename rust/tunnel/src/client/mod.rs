@@ -25,7 +25,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use ::dns::{Prefix, ProxyConfig, Stub, StubConfig};
-use connection::{Connections, Datagrams, Opened};
+use connection::{Connections, Datagrams, Exported, Opened};
 use nat::buffer::{Limits, PacketBuffer};
 use nat::resource_nat::{Config as NatConfig, RefreshPolicy, ResourceNat};
 use packet::{Instant, Malformed, Train};
@@ -35,7 +35,9 @@ use self::flows::Flows;
 use self::routes::Routes;
 use self::site::Site;
 use self::waiting::Waiting;
-use crate::endpoint::{DnsTransmit, Endpoint, Io, MisdirectedCommand, Reason, soonest};
+use crate::endpoint::{
+    DnsTransmit, Endpoint, InheritError, Io, MisdirectedCommand, Reason, soonest,
+};
 use crate::messages::{ClientEvent, Command, Event};
 use crate::refuse::{self, Refuser};
 
@@ -242,6 +244,19 @@ impl Endpoint for Client {
             self.dns.poll_timeout().map(|at| (at, Reason::Netstack)),
         ];
         timers.into_iter().fold(drain, soonest)
+    }
+
+    fn export_sessions_and_stop(&mut self, now: Instant) -> Option<Exported> {
+        self.connections.export_and_stop(now)
+    }
+
+    fn inherit_sessions(
+        &mut self,
+        exported: &Exported,
+        _state: Option<&[u8]>,
+        now: Instant,
+    ) -> Result<usize, InheritError> {
+        Ok(self.connections.inherit(exported, now)?)
     }
 
     fn poll_dns(&mut self) -> Option<DnsTransmit> {

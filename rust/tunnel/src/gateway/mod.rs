@@ -23,7 +23,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use ::dns::Prefix;
-use connection::{Connections, Datagrams, Opened};
+use connection::{Connections, Datagrams, Exported, Opened};
 use nat::buffer::{Limits, PacketBuffer};
 use nat::flow_table::{Config as FlowConfig, FlowTable};
 use nat::state::{Imported, StateError};
@@ -36,7 +36,9 @@ pub(crate) use self::dns::PORT as DNS_PORT;
 use self::repeats::Repeats;
 use self::waiting::Waiting;
 use crate::access::Place;
-use crate::endpoint::{DnsTransmit, Endpoint, Io, MisdirectedCommand, Reason, soonest};
+use crate::endpoint::{
+    DnsTransmit, Endpoint, InheritError, Io, MisdirectedCommand, Reason, soonest,
+};
 use crate::messages::{Command, Event, GatewayEvent};
 use crate::refuse::{self, Refuser};
 
@@ -246,6 +248,20 @@ impl Endpoint for Gateway {
         now: Instant,
     ) -> Result<Imported, StateError> {
         self.import(state, since, now)
+    }
+
+    fn export_sessions_and_stop(&mut self, now: Instant) -> Option<Exported> {
+        self.connections.export_and_stop(now)
+    }
+
+    fn inherit_sessions(
+        &mut self,
+        exported: &Exported,
+        state: Option<&[u8]>,
+        now: Instant,
+    ) -> Result<usize, InheritError> {
+        nat::state::check(state.ok_or(InheritError::NoState)?)?;
+        Ok(self.connections.inherit(exported, now)?)
     }
 
     fn poll_dns(&mut self) -> Option<DnsTransmit> {

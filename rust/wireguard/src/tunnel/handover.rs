@@ -29,6 +29,7 @@ use crate::key::{PresharedKey, PublicKey};
 use crate::node::Node;
 use crate::profile::Profile;
 use crate::session::{Role, Session};
+use crate::sessions::Sessions;
 use crate::tai64n::Timestamp;
 use crate::timers::Reason;
 use crate::tunnel::{Statistics, Tunnel};
@@ -76,6 +77,12 @@ impl Exported {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// The upper 24 bits of its receiver indices, which the successor has to go on with.
+    pub fn connection(&self) -> u32 {
+        let bytes = self.0.get(HEAD + 64..).and_then(|rest| rest.first_chunk());
+        bytes.map_or(u32::MAX, |bytes| u32::from_le_bytes(*bytes))
+    }
 }
 
 impl fmt::Debug for Exported {
@@ -121,33 +128,44 @@ impl Tunnel {
         exported: &Exported,
         now: Instant,
     ) -> Result<Self, ImportError> {
+        let mut tunnel = Self::new(node, peer, psk, profile, exported.connection(), entropy)?;
+        tunnel.inherit(exported, now)?;
+        Ok(tunnel)
+    }
+
+    /// As [`Tunnel::import`], into a tunnel that was just made with [`Exported::connection`].
+    ///
+    /// # Errors
+    /// [`ImportError`]; nothing has changed then.
+    pub fn inherit(&mut self, exported: &Exported, now: Instant) -> Result<(), ImportError> {
         let mut reader = Reader(exported.0.get(HEAD..).ok_or(ImportError::Damaged)?);
         let (own, theirs): ([u8; 32], [u8; 32]) = (reader.take()?, reader.take()?);
-        if own != *node.public_key().as_bytes() || theirs != *peer.as_bytes() {
+        let parties = &self.parties;
+        if own != *parties.own.public.as_bytes() || theirs != *parties.peer.as_bytes() {
             return Err(ImportError::OtherKeys);
         }
         let connection = reader.u32()?;
-        let mut tunnel = Self::new(node, peer, psk, profile, connection, entropy)?;
         let [last_index] = reader.take()?;
         let current = reader.u32()?;
-        tunnel.last_index = last_index;
-        tunnel.peer_timestamp = Timestamp(reader.take()?);
-        tunnel.own_timestamp = Timestamp(reader.take()?);
-        tunnel.statistics = reader.statistics(now)?;
-        let [sessions] = reader.take()?;
-        for _ in 0..sessions {
+        let stamps = (Timestamp(reader.take()?), Timestamp(reader.take()?));
+        let statistics = reader.statistics(now)?;
+        let [count] = reader.take()?;
+        let mut sessions = Sessions::default();
+        for _ in 0..count {
             let session = reader.session(now)?;
-            if session.local >> 8 != connection || tunnel.sessions.find(session.local).is_some() {
+            if session.local >> 8 != connection || sessions.find(session.local).is_some() {
                 return Err(ImportError::Damaged);
             }
-            tunnel.sessions.insert(session, &profile);
+            sessions.insert(session, &self.profile);
         }
-        if reader.0.len() != END {
+        if reader.0.len() != END || connection != self.connection {
             return Err(ImportError::Damaged);
         }
-        tunnel.sessions.restore_current(Some(current));
-        tunnel.restore_timers(now);
-        Ok(tunnel)
+        sessions.restore_current(Some(current));
+        (self.last_index, self.sessions, self.statistics) = (last_index, sessions, statistics);
+        (self.peer_timestamp, self.own_timestamp) = stamps;
+        self.restore_timers(now);
+        Ok(())
     }
 
     fn write_body(&self, out: &mut Vec<u8>, now: Instant) {
