@@ -12,7 +12,7 @@ from .client import Client
 from .daemon import ended, undone
 from .endpoint_daemon import EndpointDaemon, checked
 from .errors import TunnelTimeout
-from .host.dns.control import dns_control
+from .host.dns.control import dns_control, revert_others
 from .host.dns.resolver_source import SystemResolvers
 from .host.linux import LinuxHost
 from .host.plan import ClientNetwork
@@ -39,19 +39,22 @@ PATIENCE: Final = 5.0
 """Seconds for first look-ups, and until a new core has told its sentinels; units wait for 15."""
 
 
-async def run_client(settings: ClientSettings, file: Path, logs: LogPipeline) -> None:
+async def run_client(
+    settings: ClientSettings, file: Path, logs: LogPipeline, *, takes_over: bool = False
+) -> None:
     """Run a Client until it is ended.
 
     Args:
         settings: Its settings.
         file: Where its tables are, read again on SIGHUP.
         logs: Where events go.
+        takes_over: Whether a Client that runs here is asked for everything it has.
 
     Raises:
         FirezoneError: It could not begin, or something that it cannot go on without is gone. The
             host is as it was before.
     """
-    daemon = _ClientDaemon(settings, file, logs)
+    daemon = _ClientDaemon(settings, file, logs, takes_over=takes_over)
     async with contextlib.AsyncExitStack() as stack:
         await daemon.run(stack)
 
@@ -59,36 +62,56 @@ async def run_client(settings: ClientSettings, file: Path, logs: LogPipeline) ->
 class _ClientDaemon(EndpointDaemon[ClientSettings]):
     role = "client"
 
-    def __init__(self, settings: ClientSettings, file: Path, logs: LogPipeline) -> None:
-        super().__init__(settings, file, logs)
+    def __init__(
+        self, settings: ClientSettings, file: Path, logs: LogPipeline, *, takes_over: bool = False
+    ) -> None:
+        super().__init__(settings, file, logs, takes_over=takes_over)
         self._source = FileClientSource(self._tables(), self._log)
         self._sentinels: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
 
     async def run(self, stack: contextlib.AsyncExitStack) -> None:
-        journal = self._take_journal(stack)
-        self._host = LinuxHost(journal, log=self._log)
-        dns: DnsControl = dns_control(self._settings.dns_control, journal, log=self._log)
-        resolvers = SystemResolvers(
-            self._settings.dns_control, dns, tun=self._settings.tun, log=self._log
-        )
+        journal = await self._take_journal(stack)
+        facts = self._heir.facts
+        self._host = LinuxHost(journal, log=self._log, takes_over=bool(self._heir.descriptors))
+        method = self._settings.dns_control
+        dns: DnsControl = dns_control(method, journal, log=self._log)
+        resolvers = SystemResolvers(method, dns, tun=self._settings.tun, log=self._log)
         # Before programs are made to ask us: afterwards the file is ours.
-        self._servers = _parsed(self._settings.dns_servers or resolvers.read())
+        known = facts.get("dns_servers")
+        self._servers = _parsed(self._settings.dns_servers or known or resolvers.read())
         proxies = ProxyFile(self._settings.state_dir / "client" / "proxies.jsonl", self._log)
         stack.callback(proxies.close)
-        self._start_core(stack, self._of_the_role())
+        self._start_core(stack, self._of_the_role(), self._heir.memory)
         self._orchestration = self._orchestrate(proxies)
-        stack.push_async_callback(ended, self._lifecycle.follow(self._orchestration.run()))
-        for command in (proxies.command(), self._dns_servers(), *self._source.commands()):
+        self._following = self._lifecycle.follow(self._orchestration.run())
+        stack.push_async_callback(ended, self._following)
+        resumed = self._source.resume(facts)
+        for command in (
+            proxies.command(), self._dns_servers(), *self._source.commands(), *resumed
+        ):  # fmt: skip
             self._endpoint.send(command)
+        await self._begin(self._heir.memory)
         await self._connect()
         sentinels = await self._first_sentinels()
-        stack.enter_context(undone(dns.revert, self._logs))
+        stack.enter_context(
+            undone(dns.revert, self._logs, unless=lambda: self._lifecycle.is_handed_over)
+        )
+        revert_others(method, journal, log=self._log)
         dns.apply(tun=self._settings.tun, sentinels=sentinels)
-        await stack.enter_async_context(served(self._settings.metrics, "client", self._state))
-        self._lifecycle.watch(self._host.watch(self._host_changed))
-        if not self._settings.dns_servers:
-            self._lifecycle.watch(resolvers.watch(self._servers_changed))
-        await self._lifecycle.run(self._methods(), self._status_line)
+        async with served(self._settings.metrics, "client", self._state):
+            self._lifecycle.watch(self._host.watch(self._host_changed))
+            if not self._settings.dns_servers:
+                if known:
+                    self._servers_found(resolvers.read())
+                self._lifecycle.watch(resolvers.watch(self._servers_changed))
+            await self._lifecycle.run(self._methods(), self._status_line)
+        await self._leave()
+
+    async def _facts(self) -> dict[str, Any]:
+        peers = await self._orchestration.inspect("peers")
+        addresses = {peer["gateway"]: peer["address"] for peer in peers}
+        servers = [] if self._settings.dns_servers else [str(server) for server in self._servers]
+        return {"dns_servers": servers, **self._source.facts(addresses)}
 
     async def _connect(self) -> None:
         """Connect to Gateways before anybody asks, as far as their names are found by now."""
@@ -175,6 +198,11 @@ class _ClientDaemon(EndpointDaemon[ClientSettings]):
     def _host_changed(self, change: Change) -> None:
         if change.kinds & {"links", "default-route"}:
             self._endpoint.send({"type": "network_changed"})
+
+    def _servers_found(self, servers: tuple[str, ...]) -> None:
+        """Follow what changed while nobody looked; none at all may be our own doing."""
+        if servers and _parsed(servers) != self._servers:
+            self._servers_changed(servers)
 
     def _servers_changed(self, servers: tuple[str, ...]) -> None:
         self._servers = _parsed(servers)

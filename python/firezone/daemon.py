@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .control import ControlServer, level_method, socket_path
 from .errors import FirezoneError
+from .handover import HandoverServer
 from .notify import notify
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
     from pathlib import Path
 
+    from .handover import SocketSuccessor
     from .logs import LogPipeline
     from .orchestration import Method
     from .settings import EndpointSettings
 
-__all__ = ["Lifecycle", "ended", "undone"]
+__all__ = ["Lifecycle", "ended", "handover_path", "undone"]
 
 _ENDS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -54,6 +56,13 @@ class Lifecycle:
         self._reloading = asyncio.Lock()
         self._is_ready = False
         self._is_reload_due = False
+        self._run_dir: Path = settings.run_dir
+        self.successor: SocketSuccessor | None = None
+        """Who asked to take over, which ended this."""
+        self.is_terminated = False
+        """Whether SIGTERM ended it while it was ready: a service manager does so to restart it."""
+        self.is_handed_over = False
+        """Whether a successor has everything: the host is left as it is."""
 
     @contextlib.contextmanager
     def signals(self) -> Iterator[None]:
@@ -62,8 +71,8 @@ class Lifecycle:
         SIGTERM and SIGINT end, SIGHUP reloads; one that comes before `run` does so then.
         """
         loop = asyncio.get_running_loop()
-        for number in _ENDS:
-            loop.add_signal_handler(number, self.end)
+        loop.add_signal_handler(signal.SIGINT, self.end)
+        loop.add_signal_handler(signal.SIGTERM, self._terminate)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         try:
             yield
@@ -75,6 +84,19 @@ class Lifecycle:
         """Let `run` return, or raise the first fault."""
         self._fault = self._fault or fault
         self._ended.set()
+
+    def _terminate(self) -> None:
+        self.is_terminated = self._is_ready and not self._ended.is_set()
+        self.end()
+
+    def _succeed(self, successor: SocketSuccessor) -> str | None:
+        if self._ended.is_set():
+            return "it is ending"
+        if not self._is_ready:
+            return "it is not ready itself"
+        self.successor = successor
+        self.end()
+        return None
 
     def watch(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something beside until the end; what it fails at ends the endpoint."""
@@ -115,7 +137,10 @@ class Lifecycle:
             "uptime": self._uptime_method,
         }
         try:
-            async with ControlServer(self._path, {**methods, **own}):
+            async with (
+                ControlServer(self._path, {**methods, **own}),
+                HandoverServer(handover_path(self._run_dir, self._role), self._succeed),
+            ):
                 if not self._ended.is_set():
                     self._ready(status())
                 await self._ended.wait()
@@ -187,6 +212,11 @@ class Lifecycle:
         return time.monotonic() - self._began
 
 
+def handover_path(run_dir: Path, role: str) -> Path:
+    """Return where a successor asks the process of a role."""
+    return run_dir / f"{role}.handover.sock"
+
+
 async def ended(task: asyncio.Task[None]) -> None:
     """End a task and wait for that."""
     task.cancel()
@@ -194,13 +224,22 @@ async def ended(task: asyncio.Task[None]) -> None:
 
 
 @contextlib.contextmanager
-def undone(undo: Callable[[], object], logs: LogPipeline) -> Iterator[None]:
-    """Undo something at the end, whatever happens; a failure of that hides no other."""
+def undone(
+    undo: Callable[[], object], logs: LogPipeline, unless: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
+    """Undo something at the end, whatever happens; a failure of that hides no other.
+
+    Args:
+        undo: What takes it back.
+        logs: Where a failure is told.
+        unless: Asked at the end: whether it is to stay.
+    """
     try:
         yield
     finally:
         try:
-            undo()
+            if not unless():
+                undo()
         except FirezoneError as error:
             logs.logger.error(  # noqa: TRY400 - the reason says it all
                 "not everything could be undone",

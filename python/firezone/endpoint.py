@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from firezone import _core
 
-from .errors import ConfigError
+from .errors import ConfigError, FirezoneError
+from .legacy import Descriptor, Legacy, Memory
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
 __all__ = ["Endpoint", "check_pattern"]
 
@@ -21,17 +22,30 @@ __all__ = ["Endpoint", "check_pattern"]
 class Endpoint:
     """A Client or Gateway of this process: its TUN device, its sockets, its data-plane thread.
 
+    It takes commands from the start and packets from `begin` on.
+
     Args:
         config: What the core is made from, as its `EndpointConfig` has it.
         private_key: 32 bytes.
+        descriptors: What a former process left to it; they are its own from now on.
+        memory: What that knew; its NAT state is taken over by `begin`.
 
     Raises:
         NeedsPrivilege: The kernel gives no TUN device or port.
         ConfigError: A value cannot be used.
+        ValueError: A descriptor is not what it is said to be; all of them are closed.
     """
 
-    def __init__(self, config: Mapping[str, object], private_key: bytes) -> None:
-        self._core = _core.Endpoint(json.dumps(config), private_key)
+    def __init__(
+        self,
+        config: Mapping[str, object],
+        private_key: bytes,
+        descriptors: Sequence[Descriptor] = (),
+        memory: Memory | None = None,
+    ) -> None:
+        named = [(descriptor.name, descriptor.number) for descriptor in descriptors]
+        state, exported = (None, 0) if memory is None else (memory.state, memory.exported)
+        self._core = _core.Endpoint(json.dumps(config), private_key, named, state, exported)
         self._events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         asyncio.get_running_loop().add_reader(self._core.wake_fd(), self._drain)
 
@@ -39,6 +53,43 @@ class Endpoint:
     def port(self) -> int:
         """The UDP port that peers send to."""
         return self._core.port
+
+    @property
+    def inherited(self) -> int | str | None:
+        """Of how many peers a former process left sessions, or why they are not used."""
+        return self._core.inherited
+
+    async def begin(self) -> tuple[int, int, int, int] | str | None:
+        """Take packets from now on, after all commands that were sent before.
+
+        Returns:
+            How many flows, resting ports and names came over and what was left out, or why none
+            did; None without a state.
+
+        Raises:
+            FirezoneError: The core has stopped.
+        """
+        try:
+            return await asyncio.to_thread(self._core.begin)
+        except ValueError as error:
+            raise FirezoneError(str(error), hint="start the endpoint again") from error
+
+    async def hand_over(self, role: str, facts: dict[str, Any]) -> tuple[Legacy, str | None]:
+        """End the data plane and return what a successor needs; nothing is closed.
+
+        Returns:
+            The legacy, and why there are no sessions in it, if so.
+
+        Raises:
+            FirezoneError: The core has stopped.
+        """
+        try:
+            named, state, exported, why = await asyncio.to_thread(self._core.hand_over)
+        except ValueError as error:
+            raise FirezoneError(str(error)) from error
+        self._end()
+        descriptors = [Descriptor(name, number) for name, number in named]
+        return Legacy(descriptors, Memory(role, exported, state, facts)), why
 
     def send(self, command: Mapping[str, object]) -> None:
         """Queue a command; it is applied between two batches of packets.
@@ -65,9 +116,13 @@ class Endpoint:
 
     async def stop(self) -> None:
         """End the data plane; the TUN device goes with it."""
+        await asyncio.to_thread(self._core.stop)
+        self._end()
+
+    def _end(self) -> None:
+        """Pass the last events on."""
         with contextlib.suppress(ValueError):
             asyncio.get_running_loop().remove_reader(self._core.wake_fd())
-        await asyncio.to_thread(self._core.stop)
         self._drain()
         self._events.put_nowait(None)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 from . import keys
 from .daemon import Lifecycle, undone
 from .endpoint import Endpoint, check_pattern
 from .errors import ConfigError, FirezoneError
-from .host.journal import Journal
 from .host.plan import FWMARK
+from .inheritance import Heir, hand_over, successor_of
 from .metrics import metrics_method
 from .settings import ClientSettings, GatewaySettings
 from .standalone.identity import tunnel_addresses
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from .host.journal import Role
+    from .host.journal import Journal, Role
     from .host.linux import LinuxHost
     from .host.plan import Plan
+    from .legacy import Memory
     from .logs import LogPipeline
     from .orchestration import Method, Orchestration
     from .socket_address import SocketAddress
@@ -35,6 +37,9 @@ __all__ = ["EndpointDaemon", "checked"]
 SettingsT = TypeVar("SettingsT", bound=ClientSettings | GatewaySettings)
 TablesT = TypeVar("TablesT", ClientTables, GatewayTables)
 
+PATIENCE: Final = 5.0
+"""Seconds that the last events of a core may take."""
+
 
 class EndpointDaemon(ABC, Generic[SettingsT]):
     """One role on a host. Its parts are there once its `run` has made them.
@@ -43,20 +48,27 @@ class EndpointDaemon(ABC, Generic[SettingsT]):
         settings: Its settings.
         file: Where its tables are.
         logs: Where events go.
+        takes_over: Whether a process of the role that runs here is asked for everything it has.
     """
 
     role: ClassVar[Role]
+    _journal: Journal
+    _following: asyncio.Task[None]
     _host: LinuxHost
     _endpoint: Endpoint
     _orchestration: Orchestration
 
-    def __init__(self, settings: SettingsT, file: Path, logs: LogPipeline) -> None:
+    def __init__(
+        self, settings: SettingsT, file: Path, logs: LogPipeline, *, takes_over: bool = False
+    ) -> None:
         self._settings = settings
+        self._takes_over = takes_over
         self._file = file
         self._logs = logs
         self._log = logs.logger
         self._key = keys.read(settings.private_key_file)
         self._public_key = keys.public_key(self._key)
+        self._heir = Heir(self.role, settings, self._log)
         self._lifecycle = Lifecycle(self.role, settings, logs, self._reload)
         self._servers: Sequence[SocketAddress] = ()
 
@@ -80,19 +92,114 @@ class EndpointDaemon(ABC, Generic[SettingsT]):
     async def _explain(self, params: dict[str, Any]) -> list[dict[str, Any]]:
         """Say what would become of a packet, with the names of the file."""
 
-    def _take_journal(self, stack: contextlib.AsyncExitStack) -> Journal:
-        """Follow signals from now on, and be the only one of this role on the host."""
-        stack.enter_context(self._lifecycle.signals())
-        journal = Journal.open(self.role, folder=self._settings.run_dir)
-        stack.callback(journal.release)
-        return journal
+    async def _take_journal(self, stack: contextlib.AsyncExitStack) -> Journal:
+        """Follow signals from now on, and be the only one of this role on the host.
 
-    def _start_core(self, stack: contextlib.AsyncExitStack, role: Mapping[str, object]) -> None:
-        """Start the core and give the host's network its shape."""
-        stack.enter_context(undone(self._host.undo, self._logs))
-        self._endpoint = Endpoint(self._config(role), self._key)
-        stack.push_async_callback(self._endpoint.stop)
-        self._host.apply(self._network())
+        What a former process left is taken before: all that can fail by itself is done by then.
+        """
+        stack.enter_context(self._lifecycle.signals())
+        stack.callback(self._heir.close)
+        await self._heir.receive(asks=self._takes_over)
+        self._journal = await self._heir.journal()
+        stack.callback(self._journal.release)
+        return self._journal
+
+    def _start_core(
+        self,
+        stack: contextlib.AsyncExitStack,
+        role: Mapping[str, object],
+        memory: Memory | None,
+    ) -> None:
+        """Start the core, with what was left to it; it takes commands alone for now."""
+        stack.enter_context(
+            undone(self._host.undo, self._logs, unless=lambda: self._lifecycle.is_handed_over)
+        )
+        config, left = self._config(role), list(self._heir.descriptors)
+        # They are the core's, or closed.
+        self._heir.descriptors.clear()
+        try:
+            self._endpoint = Endpoint(config, self._key, left, memory)
+        except ValueError as error:
+            self._log.warning(
+                "what the former process left cannot be used; all begins anew",
+                event_name="handover.refused",
+                reason=str(error),
+            )
+            self._endpoint = Endpoint(config, self._key, memory=memory)
+            left = []
+        stack.push_async_callback(self._stop_core)
+        self._is_inherited = bool(left)
+
+    async def _stop_core(self) -> None:
+        await self._endpoint.stop()
+
+    async def _begin(self, memory: Memory | None) -> None:
+        """Let the core take packets, with the host's network in its shape.
+
+        What was left has it already, and flows do not wait for a second look.
+        """
+        if not self._is_inherited:
+            self._host.apply(self._network())
+        came = await self._endpoint.begin()
+        self._heir.confirm()
+        peers = self._endpoint.inherited
+        for reason in (came, peers):
+            if isinstance(reason, str):
+                self._log.warning(
+                    "a part of what was left is not used",
+                    event_name="handover.part_refused",
+                    reason=reason,
+                )
+        if self._is_inherited or isinstance(came, tuple):
+            flows = came[0] if isinstance(came, tuple) else 0
+            gap = None if memory is None else round(memory.age, 3)
+            self._log.info(
+                "goes on where the former process ended",
+                event_name="handover.taken",
+                peers=peers if isinstance(peers, int) else 0,
+                flows=flows,
+                seconds=gap,
+            )
+        if self._is_inherited:
+            # Look-ups and questions of the core do not wait for it either.
+            await asyncio.to_thread(self._host.apply, self._network())
+
+    async def _leave(self) -> None:
+        """Pass everything on, if there is a successor; else it is undone as the stack unwinds.
+
+        Raises:
+            FirezoneError: A successor that asked has gone.
+        """
+        successor = await successor_of(self._lifecycle, self._settings)
+        if successor is None:
+            return
+        facts = await self._facts()
+        legacy, why = await self._endpoint.hand_over(self.role, facts)
+        if why is not None:
+            self._log.warning(
+                "peers will be greeted anew", event_name="handover.no_sessions", reason=why
+            )
+        # What the core told last is written to files before the successor reads them.
+        await asyncio.wait({self._following}, timeout=PATIENCE)
+        legacy.lock = self._journal.lock
+        try:
+            await hand_over(successor, legacy, self._log)
+        except FirezoneError as error:
+            if self._lifecycle.successor is not None:
+                raise
+            self._log.warning(
+                "nothing was left to a successor",
+                event_name="handover.failed",
+                reason=str(error),
+                hint=error.hint,
+            )
+            return
+        self._lifecycle.is_handed_over = True
+        self._journal.leave()
+
+    async def _facts(self) -> dict[str, Any]:
+        """Return what a successor of the role cannot learn elsewhere."""
+        return {}
 
     @property
     def _addresses(self) -> Addresses:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from . import socket_address
 from .daemon import ended
 from .endpoint_daemon import EndpointDaemon, checked
+from .errors import FirezoneError
 from .gateway import Gateway
 from .host.linux import LinuxHost
 from .host.netlink import Netlink
 from .host.plan import TUNNEL_NETWORKS, GatewayNetwork
+from .kept_state import KeptState
 from .metrics import served
 from .places import PlacesFile
 from .resolver import Resolver, read_hosts, read_nameservers
@@ -32,19 +34,22 @@ if TYPE_CHECKING:
 __all__ = ["run_gateway"]
 
 
-async def run_gateway(settings: GatewaySettings, file: Path, logs: LogPipeline) -> None:
+async def run_gateway(
+    settings: GatewaySettings, file: Path, logs: LogPipeline, *, takes_over: bool = False
+) -> None:
     """Run a Gateway until it is ended.
 
     Args:
         settings: Its settings.
         file: Where its tables are, read again on SIGHUP.
         logs: Where events go.
+        takes_over: Whether a Gateway that runs here is asked for everything it has.
 
     Raises:
         FirezoneError: It could not begin, or something that it cannot go on without is gone. The
             host is as it was before.
     """
-    daemon = _GatewayDaemon(settings, file, logs)
+    daemon = _GatewayDaemon(settings, file, logs, takes_over=takes_over)
     async with contextlib.AsyncExitStack() as stack:
         await daemon.run(stack)
 
@@ -52,31 +57,53 @@ async def run_gateway(settings: GatewaySettings, file: Path, logs: LogPipeline) 
 class _GatewayDaemon(EndpointDaemon[GatewaySettings]):
     role = "gateway"
 
-    def __init__(self, settings: GatewaySettings, file: Path, logs: LogPipeline) -> None:
-        super().__init__(settings, file, logs)
+    def __init__(
+        self, settings: GatewaySettings, file: Path, logs: LogPipeline, *, takes_over: bool = False
+    ) -> None:
+        super().__init__(settings, file, logs, takes_over=takes_over)
         self._source = FileGatewaySource(checked(file, read_gateway(file)))
         self._servers = _servers(settings)
+        self._kept = KeptState(settings.state_dir / "gateway" / "nat.state", self._log)
+        self._has_begun = False
 
     async def run(self, stack: contextlib.AsyncExitStack) -> None:
-        journal = self._take_journal(stack)
+        resolver = Resolver(self._servers, read_hosts(self._settings.hosts), log=self._log)
+        role = self._of_the_role()
+        journal = await self._take_journal(stack)
         places = PlacesFile(self._settings.state_dir / "gateway" / "places.json", self._log)
         places.keep({client.id for client in self._source.tables.client})
+        kept = self._kept.take(self.role)
+        memory = self._heir.memory or kept
         self._host = LinuxHost(journal, log=self._log, takes_over=True)
-        self._start_core(stack, self._of_the_role())
+        self._start_core(stack, role, memory)
         self._orchestration = Gateway(
             self._endpoint,
-            Resolver(self._servers, read_hosts(self._settings.hosts), log=self._log),
+            resolver,
             self._log,
             flow_logs=self._settings.flow_logs,
             listeners={"tun_failed": self._tun_failed, "peer": places.record},
             name_of=self._source.name_of,
         )
-        stack.push_async_callback(ended, self._lifecycle.follow(self._orchestration.run()))
+        self._following = self._lifecycle.follow(self._orchestration.run())
+        stack.push_async_callback(ended, self._following)
         for command in (self._dns_servers(), *self._source.commands(places.places)):
             self._endpoint.send(command)
-        await stack.enter_async_context(served(self._settings.metrics, "gateway", self._state))
-        self._lifecycle.watch(self._host.watch(lambda _change: None))
-        await self._lifecycle.run(self._methods(), self._status_line)
+        await self._begin(memory)
+        self._has_begun = True
+        async with served(self._settings.metrics, "gateway", self._state):
+            self._lifecycle.watch(self._host.watch(lambda _change: None))
+            await self._lifecycle.run(self._methods(), self._status_line)
+        await self._leave()
+
+    async def _stop_core(self) -> None:
+        """End the core; unless a successor has it, what it knew of flows is kept for one."""
+        if self._has_begun and not self._lifecycle.is_handed_over:
+            with contextlib.suppress(FirezoneError):
+                legacy, _ = await self._endpoint.hand_over(self.role, {})
+                if legacy.memory is not None:
+                    self._kept.write(legacy.memory)
+                legacy.close()
+        await super()._stop_core()
 
     def _of_the_role(self) -> dict[str, object]:
         settings = self._settings

@@ -88,6 +88,10 @@ class EndpointSettings(BaseSettings):
     run_dir: Path = _setting(
         Path("/run/firezone"), "Folder of the record of what is to be undone on this host."
     )
+    descriptor_store: Literal["off", "restart", "always"] = _setting(
+        "off",
+        "Whether SIGTERM leaves all with the service manager: if it restarts this, or always.",
+    )
     udp_send_buffer_size: int = _setting(
         2 * 2**20, "Datagrams that the kernel holds to be sent.", unit="bytes", ge=2**16
     )

@@ -23,6 +23,8 @@ from firezone.lab.namespaces import Namespace
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from tests.system.service_manager import ServiceManager
+
 Role = Literal["client", "gateway"]
 
 FIREZONE: Final = (sys.executable, "-m", "firezone")
@@ -71,6 +73,8 @@ class TwoMachines:
         self.folder = Path()
         self.keys: dict[str, str] = {}
         self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.managers: dict[str, ServiceManager] = {}
+        """Who starts a program, if that is more than this test."""
 
     def __enter__(self) -> Self:
         namespaces.remove_stale()
@@ -100,9 +104,19 @@ class TwoMachines:
 
     def start(self, name: str, namespace: Namespace, *argv: str) -> subprocess.Popen[bytes]:
         """Start a program whose output goes to a file; it dies with this process."""
+        command = ["setpriv", "--pdeathsig", "KILL", "--", *namespace.command(*argv)]
+        manager = self.managers.get(name)
+        environment, numbers = dict(os.environ), list[int]()
+        if manager is not None:
+            around, numbers = manager.start()
+            command = [*around, *command]
+            environment |= manager.environment
         with (self.folder / f"{name}.out").open("ab") as out:
-            command = ["setpriv", "--pdeathsig", "KILL", "--", *namespace.command(*argv)]
-            self.running[name] = subprocess.Popen(command, stdout=out, stderr=out)
+            self.running[name] = subprocess.Popen(
+                command, stdout=out, stderr=out, env=environment, pass_fds=numbers
+            )
+        for number in numbers:
+            os.close(number)
         return self.running[name]
 
     def end(self, name: str, by: signal.Signals = signal.SIGTERM) -> int:
@@ -176,11 +190,26 @@ class TwoMachines:
     def socket(self, role: Role) -> Path:
         return self.folder / f"{role}.sock"
 
-    def start_again(self, role: Role) -> subprocess.Popen[bytes]:
+    def start_again(self, role: Role, *options: str) -> subprocess.Popen[bytes]:
         """Start a role and wait for nothing."""
         verb = {"client": "up", "gateway": "run"}[role]
         namespace = {"client": self.client, "gateway": self.gateway}[role]
-        return self.start(role, namespace, *FIREZONE, role, verb, "--config", str(self.file(role)))
+        command = (*FIREZONE, role, verb, "--config", str(self.file(role)), *options)
+        return self.start(role, namespace, *command)
+
+    def upgrade(self, role: Role) -> int:
+        """Start a role in the place of the one that runs; return how that ended."""
+        former = self.running[role]
+        self.running[f"former {role}"] = former
+        process = self.start_again(role, "--take-over")
+        code = former.wait(PATIENCE)
+        del self.running[f"former {role}"]
+        self.wait(lambda: self._is_ready(role, process), f"{role} ready")
+        return code
+
+    def manage(self, role: Role, manager: ServiceManager) -> None:
+        """Let a service manager start a role from now on; it keeps what is left at SIGTERM."""
+        self.managers[role] = manager
 
     def begin(self, role: Role) -> None:
         """Start a role and wait until it is ready."""

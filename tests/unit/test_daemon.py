@@ -40,7 +40,7 @@ class Endpoint:
         self.socket = folder / "control.sock"
         self.reloads = 0
         self.refusal: Exception | None = None
-        settings: Any = SimpleNamespace(control_socket=self.socket)
+        settings: Any = SimpleNamespace(control_socket=self.socket, run_dir=folder)
         self.lifecycle = Lifecycle("client", settings, self.logs, self.reload)
 
     async def reload(self) -> None:

@@ -57,7 +57,8 @@ def test_a_unit_has_one_right(role: Role, method: Method) -> None:
     assert "CapabilityBoundingSet=CAP_NET_ADMIN" in lines
     assert "AmbientCapabilities=CAP_NET_ADMIN" in lines
     assert "NoNewPrivileges=yes" in lines
-    assert not [line for line in lines if "$" in line.replace("$MAINPID", "")]
+    unknown = [line.replace("$MAINPID", "").replace("$$SERVICE_RESULT", "") for line in lines]
+    assert not [line for line in unknown if "$" in line]
 
 
 def test_only_who_writes_resolv_conf_is_root() -> None:
@@ -87,6 +88,16 @@ def test_without_polkit_who_tells_systemd_resolved_is_root() -> None:
 
 def test_what_a_crash_leaves_is_kept_for_the_next_start() -> None:
     assert "RuntimeDirectoryPreserve=yes" in unit_text("client", command=["/x"])
+
+
+@pytest.mark.parametrize("role", ["client", "gateway"])
+def test_r38_systemd_keeps_what_a_restart_leaves_and_nothing_of_a_failed_start(role: Role) -> None:
+    lines = unit_text(role, command=["/x"]).splitlines()
+
+    assert "FileDescriptorStoreMax=8" in lines
+    assert "Environment=FIREZONE_DESCRIPTOR_STORE=restart" in lines
+    (post,) = [line for line in lines if line.startswith("ExecStopPost=")]
+    assert post.endswith(f"exit-code ]; then exec /x host cleanup --role {role}; fi'")
 
 
 def test_a_dry_run_tells_and_does_nothing(tmp_path: Path) -> None:

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from .roles import command_role, json_option, run_role, show_status, socket_option
+from .roles import (
+    command_role,
+    json_option,
+    run_role,
+    show_status,
+    socket_option,
+    take_over_option,
+)
 from .service import add_service_commands
 
 __all__ = ["client"]
@@ -30,9 +37,13 @@ def client() -> None:
     help="How programs of this host come to ask the Client.",
 )
 @click.option("--metrics", help="Serve metrics there, like 127.0.0.1:9090.")
-def up(*, file: Path | None, dns_control: str | None, metrics: str | None) -> None:
+@take_over_option
+def up(
+    *, file: Path | None, dns_control: str | None, metrics: str | None, takes_over: bool
+) -> None:
     """Run until Ctrl-C, SIGTERM or `firezone client down`; SIGHUP reads the file again."""
-    run_role("client", file, {"dns_control": dns_control, "metrics": metrics})
+    flags: dict[str, object] = {"dns_control": dns_control, "metrics": metrics}
+    run_role("client", file, flags, takes_over=takes_over)
 
 
 @client.command()

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from .roles import command_role, json_option, run_role, show_status, socket_option
+from .roles import (
+    command_role,
+    json_option,
+    run_role,
+    show_status,
+    socket_option,
+    take_over_option,
+)
 from .service import add_service_commands
 
 __all__ = ["gateway"]
@@ -25,9 +32,10 @@ def gateway() -> None:
     help="The file to read.  [default: /etc/firezone/gateway.toml]",
 )
 @click.option("--metrics", help="Serve metrics there, like 127.0.0.1:9090.")
-def run(*, file: Path | None, metrics: str | None) -> None:
+@take_over_option
+def run(*, file: Path | None, metrics: str | None, takes_over: bool) -> None:
     """Run until Ctrl-C or SIGTERM; SIGHUP reads the file again."""
-    run_role("gateway", file, {"metrics": metrics})
+    run_role("gateway", file, {"metrics": metrics}, takes_over=takes_over)
 
 
 @gateway.command()

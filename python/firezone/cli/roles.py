@@ -28,6 +28,7 @@ __all__ = [
     "run_role",
     "show_status",
     "socket_option",
+    "take_over_option",
 ]
 
 _FACTS = (
@@ -90,7 +91,19 @@ def command_role(role: Role, path: Path | None, method: str, *, as_json: bool) -
         click.echo(json.dumps({"schema": f"firezone.{role}.{method}/1", "done": True}))
 
 
-def run_role(role: Role, file: Path | None, flags: dict[str, object]) -> None:
+def take_over_option(command: Callable[..., T]) -> Callable[..., T]:
+    """Add `--take-over`."""
+    return click.option(
+        "--take-over",
+        "takes_over",
+        is_flag=True,
+        help="Go on in the place of the one that runs: its flows do not notice.",
+    )(command)
+
+
+def run_role(
+    role: Role, file: Path | None, flags: dict[str, object], *, takes_over: bool = False
+) -> None:
     """Run an endpoint in the foreground until it is ended."""
     import asyncio  # noqa: PLC0415
 
@@ -114,22 +127,24 @@ def run_role(role: Role, file: Path | None, flags: dict[str, object]) -> None:
     try:
         for warning in loaded.warnings:
             logs.logger.warning(warning, event_name="config.doubtful")
-        asyncio.run(_main(settings, file or default_file(role), logs))
+        asyncio.run(_main(settings, file or default_file(role), logs, takes_over=takes_over))
     finally:
         logs.close()
 
 
-async def _main(settings: EndpointSettings, file: Path, logs: LogPipeline) -> None:
+async def _main(
+    settings: EndpointSettings, file: Path, logs: LogPipeline, *, takes_over: bool
+) -> None:
     from firezone.settings import ClientSettings, GatewaySettings  # noqa: PLC0415
 
     if isinstance(settings, ClientSettings):
         from firezone.client_daemon import run_client  # noqa: PLC0415
 
-        await run_client(settings, file, logs)
+        await run_client(settings, file, logs, takes_over=takes_over)
     elif isinstance(settings, GatewaySettings):
         from firezone.gateway_daemon import run_gateway  # noqa: PLC0415
 
-        await run_gateway(settings, file, logs)
+        await run_gateway(settings, file, logs, takes_over=takes_over)
 
 
 def show_status(role: Role, path: Path | None, *, as_json: bool) -> None:

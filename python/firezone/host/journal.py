@@ -238,6 +238,28 @@ class Journal:
             raise
 
     @classmethod
+    def adopt(cls, role: Role, lock: int, *, folder: Path = FOLDER) -> Journal:
+        """Take the journal of a role together with its lock, which another process passed on.
+
+        Raises:
+            FirezoneError: The descriptor is another file's, or the journal cannot be read.
+        """
+        path = folder / f"{role}.host.json"
+        try:
+            is_ours = os.path.samestat(os.fstat(lock), _lock_of(path).stat())
+            # The same lock a second time: whoever else has the descriptor may close it.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            is_ours = False
+        if not is_ours:
+            os.close(lock)
+            raise FirezoneError(
+                f"what the former {role} passed on is not the lock of {path}",
+                hint="give both the same run_dir, or end the former one first",
+            )
+        return cls(path, lock)
+
+    @classmethod
     def peek(cls, role: Role, *, folder: Path = FOLDER) -> Journal:
         """Read the journal of a role, whoever holds it."""
         return cls(folder / f"{role}.host.json", None)
@@ -293,6 +315,17 @@ class Journal:
                 self._world = self._here
             self._write(tuple(changed))
             self._steps = changed
+
+    @property
+    def lock(self) -> int | None:
+        """The descriptor that holds the lock; who has it, too, holds the journal."""
+        return self._lock
+
+    def leave(self) -> None:
+        """Close it as it is: a successor goes on with it."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def release(self) -> None:
         """Let go of the journal; what it tells is left for a successor, an empty one is removed."""

@@ -40,13 +40,20 @@ def find(program: str, *, hint: str | None = None) -> str:
     return path
 
 
-def run(argv: Sequence[str], *, text: str | None = None, hint: str | None = None) -> str:
+def run(
+    argv: Sequence[str],
+    *,
+    text: str | None = None,
+    hint: str | None = None,
+    patience: float = PATIENCE,
+) -> str:
     """Run a program to its end and return what it wrote.
 
     Args:
         argv: The program's name and its arguments.
         text: What it reads.
         hint: What to do if it fails.
+        patience: Seconds that it may take.
 
     Raises:
         ConfigError: It is not installed.
@@ -64,11 +71,11 @@ def run(argv: Sequence[str], *, text: str | None = None, hint: str | None = None
             text=True,
             errors="surrogateescape",
             env=environment,
-            timeout=PATIENCE,
+            timeout=patience,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise FirezoneError(f"{argv[0]} did not end within {PATIENCE:.0f} s", hint=hint) from error
+        raise FirezoneError(f"{argv[0]} did not end within {patience:.0f} s", hint=hint) from error
     if done.returncode == 0:
         return done.stdout
     said = " ".join((done.stderr or done.stdout).split())

@@ -48,6 +48,41 @@ class FileClientSource:
         """Return the commands that a core without any resource needs."""
         return [_set(resource) for resource in self.tables.resource]
 
+    def facts(self, addresses: Mapping[str, str | None]) -> dict[str, Any]:
+        """Return what a successor goes on with before it has looked anything up.
+
+        Args:
+            addresses: Gateway id to where it is reached.
+        """
+        known = {
+            gateway.id: [gateway.endpoint, addresses[gateway.id]]
+            for gateway in self.tables.gateway
+            if addresses.get(gateway.id) is not None
+        }
+        return {"gateways": known, "serving": dict(self._serving)}
+
+    def resume(self, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the commands that let a core go on with the Gateways of a former process.
+
+        A Gateway whose `endpoint` is another by now is none of them.
+
+        Args:
+            facts: As `facts` gave them; none is fine.
+        """
+        gateways = {gateway.id: gateway for gateway in self.tables.gateway}
+        known, serving = facts.get("gateways", {}), facts.get("serving", {})
+        commands = []
+        for resource in self.tables.resource:
+            gateway = gateways.get(serving.get(resource.id, ""))
+            if gateway is None or gateway not in _wanted(resource, self.tables):
+                continue
+            endpoint, address = known.get(gateway.id, (None, None))
+            if endpoint == gateway.endpoint:
+                self._serving[resource.id] = gateway.id
+                peer = gateway.command(address)
+                commands.append({"type": "authorize", "resource": resource.id, "gateway": peer})
+        return commands
+
     async def first_authorizations(self) -> AsyncIterator[dict[str, Any]]:
         """Yield the commands that connect a new core to its Gateways before anybody asks.
 
@@ -55,6 +90,9 @@ class FileClientSource:
         """
         addresses: dict[str, str | None] = {}
         for table in self.tables.resource:
+            if table.id in self._serving:
+                # It goes on with the Gateway of a former process.
+                continue
             answer = await self._authorize(table, addresses)
             if not isinstance(answer, str):
                 yield {"type": "authorize", "resource": table.id, "gateway": dict(answer)}

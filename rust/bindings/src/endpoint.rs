@@ -6,18 +6,22 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use connection::{Connections, Entropy, Node, PrivateKey};
 use dns::Prefix;
 use nat::buffer::Limits;
+use nat::state::Imported;
+use packet::Instant;
 use pyo3::prelude::*;
-use runtime::{EventLoop, Handle, Station, Tun, UdpConfig, UdpSockets, Wire};
+use runtime::{EventLoop, Handle, State, Station, Tun, UdpConfig, UdpSockets, Wire};
 use serde::Deserialize;
 use tunnel::messages::Command;
 use tunnel::{Client, ClientConfig, Endpoint as TunnelEndpoint, Gateway, GatewayConfig};
 
 use crate::convert::duration;
 use crate::errors::{bad_argument, os_error, tun_error, udp_error};
+use crate::handover::{Descriptors, HandedOver, give, inherit};
 use crate::running::Running;
 
 /// Shape of the JSON text that makes an endpoint.
@@ -83,27 +87,86 @@ impl BufferLimits {
     }
 }
 
+/// Something, or in words why there is none.
+#[derive(IntoPyObject)]
+enum OrWhyNot<T> {
+    Is(T),
+    Not(String),
+}
+
+/// Flows, resting ports and names that came over, and what was left out.
+type Came = (u32, u32, u32, u32);
+
 /// A running Client or Gateway.
 ///
 /// Made from a JSON text and its private key (32 bytes). The data-plane thread runs from construction
-/// until `stop` or until the object goes; the device goes with it.
+/// until `stop` or until the object goes; the device goes with it. It takes commands alone until `begin`.
+///
+/// `descriptors` are those that `hand_over` gave in a former process, by name; they belong to this object
+/// from now on, whatever becomes of it. `state` is NAT state of a former process, `exported` when it was
+/// told (nanoseconds of CLOCK_BOOTTIME).
 #[pyclass(frozen, module = "firezone._core")]
 pub(crate) struct Endpoint {
     running: Running,
     is_client: bool,
     port: u16,
+    /// Of how many peers a former process left sessions, or why they are not used.
+    inherited: Option<Result<usize, String>>,
+    /// NAT state that `begin` will give to the core.
+    state: Mutex<Option<State>>,
 }
 
 #[pymethods]
 impl Endpoint {
     #[new]
-    fn new(py: Python<'_>, config: &str, private_key: [u8; 32]) -> PyResult<Self> {
+    #[pyo3(signature = (config, private_key, descriptors = Vec::new(), state = None, exported = 0))]
+    fn new(
+        py: Python<'_>,
+        config: &str,
+        private_key: [u8; 32],
+        descriptors: Vec<(String, i32)>,
+        state: Option<Vec<u8>>,
+        exported: u64,
+    ) -> PyResult<Self> {
+        let descriptors = Descriptors::own(descriptors)?;
         let config: EndpointConfig = serde_json::from_str(config).map_err(bad_argument)?;
         let key = PrivateKey::from_bytes(private_key);
-        py.detach(|| {
-            let is_client = matches!(config.role, Role::Client { .. });
-            let (handle, port) = start(&config, key)?;
-            Ok(Self { running: Running::new(handle)?, is_client, port })
+        let exported = Instant::from_nanos(exported);
+        let state = state.map(|bytes| State { bytes, exported });
+        py.detach(|| start(&config, key, descriptors, state))
+    }
+
+    /// Take packets from now on: after all commands that were queued before.
+    ///
+    /// Returns the numbers of flows, resting ports and names that came over and of what was left out, or
+    /// why none did; None without a state.
+    fn begin(&self, py: Python<'_>) -> PyResult<Option<OrWhyNot<Came>>> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let begun = py.detach(|| self.running.with_handle(|handle| handle.begin(0, state)));
+        let came = |of: Imported| (of.flows, of.rests, of.names, of.left_out);
+        let begun = begun.map_err(bad_argument)?;
+        Ok(begun.map(|imported| match imported {
+            Ok(imported) => OrWhyNot::Is(came(imported)),
+            Err(error) => OrWhyNot::Not(error.to_string()),
+        }))
+    }
+
+    /// End the data-plane thread and give all that a successor needs: descriptors by name, NAT state if
+    /// it is a Gateway, when that was, and why there are no sessions among the descriptors, if so.
+    ///
+    /// The descriptors belong to the caller. Sessions cross inside one of them, which can be read once.
+    fn hand_over(&self, py: Python<'_>) -> PyResult<HandedOver> {
+        let remains = py.detach(|| self.running.with_handle(Handle::take_apart));
+        let remains = remains.ok_or_else(|| bad_argument("the data plane has stopped"))?;
+        py.detach(|| give(remains))
+    }
+
+    /// Of how many peers a former process left sessions, or why they are not used; None if it left none.
+    #[getter]
+    fn inherited(&self) -> Option<OrWhyNot<usize>> {
+        self.inherited.clone().map(|inherited| match inherited {
+            Ok(peers) => OrWhyNot::Is(peers),
+            Err(why) => OrWhyNot::Not(why),
         })
     }
 
@@ -163,7 +226,12 @@ pub(crate) fn check_pattern(pattern: &str) -> PyResult<()> {
     dns::Pattern::parse(pattern).map(drop).map_err(bad_argument)
 }
 
-fn start(config: &EndpointConfig, key: PrivateKey) -> PyResult<(Handle, u16)> {
+fn start(
+    config: &EndpointConfig,
+    key: PrivateKey,
+    descriptors: Descriptors,
+    state: Option<State>,
+) -> PyResult<Endpoint> {
     let namespace = config.namespace.as_deref();
     let defaults = UdpConfig::default();
     let udp = UdpConfig {
@@ -172,14 +240,26 @@ fn start(config: &EndpointConfig, key: PrivateKey) -> PyResult<(Handle, u16)> {
         send_buffer: config.send_buffer.unwrap_or(defaults.send_buffer),
         receive_buffer: config.receive_buffer.unwrap_or(defaults.receive_buffer),
     };
-    let sockets = UdpSockets::open(&udp, namespace).map_err(|error| udp_error(&error))?;
+    let Descriptors { tun, sockets, sessions } = descriptors;
+    let sockets = if sockets.is_empty() {
+        UdpSockets::open(&udp, namespace)
+    } else {
+        UdpSockets::adopt(&udp, sockets)
+    };
+    let sockets = sockets.map_err(|error| udp_error(&error))?;
     let port = sockets.port().unwrap_or(config.port);
-    let endpoint = endpoint(config, connections(key)?)?;
-    let tun = Tun::open(&config.tun, namespace.map(Path::new));
+    let mut endpoint = endpoint(config, connections(key)?)?;
+    let inherited = sessions.map(|sessions| inherit(endpoint.as_mut(), sessions, state.as_ref()));
+    let tun = match tun {
+        Some(tun) => Tun::adopt(tun, &config.tun),
+        None => Tun::open(&config.tun, namespace.map(Path::new)),
+    };
     let tun = tun.map_err(|error| tun_error(&error))?;
     let stations = vec![Station { endpoint, tun }];
-    let handle = EventLoop::start(stations, Wire::Udp(sockets), config.namespace.clone());
-    Ok((handle.map_err(os_error)?, port))
+    let handle = EventLoop::start(stations, Wire::Udp(sockets), config.namespace.clone(), true);
+    let running = Running::new(handle.map_err(os_error)?)?;
+    let is_client = matches!(config.role, Role::Client { .. });
+    Ok(Endpoint { running, is_client, port, inherited, state: Mutex::new(state) })
 }
 
 fn connections(key: PrivateKey) -> PyResult<Connections> {

@@ -31,6 +31,7 @@ pub(crate) fn udp_error(error: &runtime::UdpError) -> PyErr {
         runtime::UdpError::Port { .. } | runtime::UdpError::Kernel(_) => {
             ConfigError::new_err(error.to_string())
         }
+        runtime::UdpError::Other(_) => bad_argument(error),
     }
 }
 
@@ -43,6 +44,7 @@ pub(crate) fn tun_error(error: &runtime::TunError) -> PyErr {
     match error {
         runtime::TunError::Name(_) => ConfigError::new_err(error.to_string()),
         runtime::TunError::Open { .. } => NeedsPrivilege::new_err(error.to_string()),
+        runtime::TunError::Other { .. } => bad_argument(error),
     }
 }
 

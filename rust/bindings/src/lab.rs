@@ -148,7 +148,8 @@ fn start(config: &NetworkConfig) -> PyResult<Handle> {
         links.join(station, clients.len(), Link::new(config.up.config()?, seed));
         links.join(clients.len(), station, Link::new(config.down.config()?, seed.wrapping_add(1)));
     }
-    EventLoop::start(stations, Wire::Links(links), config.dns_namespace.clone()).map_err(os_error)
+    let namespace = config.dns_namespace.clone();
+    EventLoop::start(stations, Wire::Links(links), namespace, false).map_err(os_error)
 }
 
 fn client(side: &ClientSide, halt: bool, run: u64, seed: u64) -> PyResult<Box<dyn Endpoint>> {

@@ -15,6 +15,7 @@ mod convert;
 mod endpoint;
 mod errors;
 mod flow_table;
+mod handover;
 mod lab;
 mod packets;
 mod pair;

@@ -21,7 +21,9 @@ use tunnel::{Endpoint, Io, SEND_BUFFER_BYTES, SEND_BUFFER_RUNS};
 
 use crate::clock;
 use crate::dns::DnsForwarder;
-use crate::handle::{COMMANDS, EVENTS, Handle, LoopCounters, LoopEvent, Order};
+use crate::handle::{
+    Begun, COMMANDS, EVENTS, Handle, LoopCounters, LoopEvent, Order, Remains, State,
+};
 use crate::tun::Tun;
 use crate::wake::{self, Sleeper, Waker};
 use crate::wire::Wire;
@@ -60,11 +62,14 @@ pub struct EventLoop {
     sleeper: Sleeper,
     orchestration: Waker,
     stop: Arc<AtomicBool>,
+    /// Takes commands alone, until it is told to begin.
+    held: bool,
     counters: Arc<LoopCounters>,
 }
 
 impl EventLoop {
-    /// Starts the thread `fz-data-plane`. Sockets for forwarded DNS live in `dns_namespace`.
+    /// Starts the thread `fz-data-plane`. Sockets for forwarded DNS live in `dns_namespace`. One that is
+    /// `held` takes commands alone until [`Handle::begin`].
     ///
     /// # Errors
     /// What the kernel returned for sockets or threads.
@@ -72,6 +77,7 @@ impl EventLoop {
         stations: Vec<Station>,
         wire: Wire,
         dns_namespace: Option<PathBuf>,
+        held: bool,
     ) -> io::Result<Handle> {
         let (commands, commanded) = mpsc::sync_channel(COMMANDS);
         let (events, happened) = mpsc::sync_channel(EVENTS);
@@ -93,6 +99,7 @@ impl EventLoop {
             sleeper,
             orchestration,
             stop: Arc::clone(&stop),
+            held,
             counters: Arc::clone(&counters),
         };
         let thread = std::thread::Builder::new().name("fz-data-plane".to_owned());
@@ -102,12 +109,11 @@ impl EventLoop {
         Ok(Handle { commands, events, waker, wake_flag, wake_socket, stop, counters, thread })
     }
 
-    fn run(mut self) {
+    fn run(mut self) -> Remains {
         while !self.stop.load(Ordering::Acquire) {
             let now = clock::now();
             self.sleeper.clear();
-            self.run_timers(now);
-            let more = self.read_wire(now) | self.read_tuns(now) | self.apply_commands(now);
+            let more = self.take_packets(now) | self.apply_commands(now);
             self.read_dns(now);
             self.hand_up_events();
             self.publish_counters();
@@ -115,9 +121,21 @@ impl EventLoop {
                 self.sleep();
             }
         }
+        // What happened last is told, too.
+        self.hand_up_events();
         // The queue may be full: then the receiver sees the end by the closed channel.
         let _ = self.events.try_send(LoopEvent::Stopped);
         self.orchestration.wake();
+        Remains { stations: self.stations, wire: self.wire }
+    }
+
+    /// Takes what is due and what has arrived; returns whether there may be more.
+    fn take_packets(&mut self, now: Instant) -> bool {
+        if self.held {
+            return false;
+        }
+        self.run_timers(now);
+        self.read_wire(now) | self.read_tuns(now)
     }
 
     fn run_timers(&mut self, now: Instant) {
@@ -204,8 +222,20 @@ impl EventLoop {
                 known = endpoint.handle_command(command, now, io).is_ok();
             }),
             Order::Replace(endpoint) => self.stations[station].endpoint = endpoint,
+            Order::Begin(state, told) => {
+                let begun = self.begin(station, state, now);
+                // Whoever asked may have given up.
+                let _ = told.try_send(begun);
+            }
         }
         known
+    }
+
+    fn begin(&mut self, station: usize, state: Option<State>, now: Instant) -> Begun {
+        self.held = false;
+        let State { bytes, exported } = state?;
+        let since = now.saturating_duration_since(exported);
+        Some(self.stations[station].endpoint.import_state(&bytes, since, now))
     }
 
     fn read_dns(&mut self, now: Instant) {
@@ -284,6 +314,7 @@ impl EventLoop {
         let endpoints = self.stations.iter().filter_map(|s| s.endpoint.poll_timeout(now));
         let due = endpoints.map(|(at, _)| at).chain(self.wire.poll_timeout()).min();
         let wait = due.map_or(LONGEST_SLEEP, |at| at.saturating_duration_since(now));
+        let wait = if self.held { LONGEST_SLEEP } else { wait.min(LONGEST_SLEEP) };
         let sleeper = self.sleeper.as_fd();
         // A device that failed would wake the thread for ever; its place is taken by the sleeper.
         let tun = |station: usize| {
@@ -292,11 +323,12 @@ impl EventLoop {
         // Room for a laboratory's stations: nothing is allocated on the way to sleep.
         let mut fds: SmallVec<[PollFd<'_>; 8]> = SmallVec::new();
         fds.push(readable(sleeper));
-        fds.extend((0..self.stations.len()).map(|station| readable(tun(station))));
-        fds.extend(self.wire.fds().map(readable));
-        let wait = TimeSpec::from_duration(wait.min(LONGEST_SLEEP));
+        if !self.held {
+            fds.extend((0..self.stations.len()).map(|station| readable(tun(station))));
+            fds.extend(self.wire.fds().map(readable));
+        }
         // An interrupted wait is a short one.
-        let _ = ppoll(&mut fds, Some(wait), None);
+        let _ = ppoll(&mut fds, Some(TimeSpec::from_duration(wait)), None);
     }
 }
 

@@ -1,15 +1,21 @@
 //! The ends of a running loop's queues: commands in, events out, counters, stop.
+//!
+//! A loop that was started held takes commands alone until [`Handle::begin`]: what an endpoint has to
+//! know before its first packet is known by then.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::thread::JoinHandle;
 
-use tunnel::Endpoint;
+use packet::Instant;
 use tunnel::messages::{Command, Event};
+use tunnel::{Endpoint, Imported, StateError};
 
+use crate::event_loop::Station;
 use crate::wake::{WakeFlag, Waker};
+use crate::wire::Wire;
 
 /// Commands that may wait; more are refused, which tells their sender to slow down.
 pub(crate) const COMMANDS: usize = 4096;
@@ -87,6 +93,28 @@ pub(crate) enum Order {
     Command(Command),
     /// Put this endpoint into the place of the one that is there.
     Replace(Box<dyn Endpoint>),
+    /// Take packets from now on, with this state.
+    Begin(Option<State>, SyncSender<Begun>),
+}
+
+/// NAT state of a former process.
+#[derive(Debug)]
+pub struct State {
+    /// As it was exported.
+    pub bytes: Vec<u8>,
+    /// When.
+    pub exported: Instant,
+}
+
+/// What became of the state that a loop began with.
+pub(crate) type Begun = Option<Result<Imported, StateError>>;
+
+/// What is left of a loop that ended: nothing is closed.
+pub struct Remains {
+    /// Its stations.
+    pub stations: Vec<Station>,
+    /// Its wire.
+    pub wire: Wire,
 }
 
 /// The orchestration's side of a running [`crate::EventLoop`].
@@ -99,7 +127,7 @@ pub struct Handle {
     pub(crate) wake_socket: Option<OwnedFd>,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) counters: Arc<LoopCounters>,
-    pub(crate) thread: Option<JoinHandle<()>>,
+    pub(crate) thread: Option<JoinHandle<Remains>>,
 }
 
 impl Handle {
@@ -122,6 +150,23 @@ impl Handle {
         endpoint: Box<dyn Endpoint>,
     ) -> Result<(), CommandRefused> {
         self.order(station, Order::Replace(endpoint))
+    }
+
+    /// Lets a loop that was started held take packets, after all commands that were queued before;
+    /// `state` is what a former process of the endpoint knew.
+    ///
+    /// Returns what became of the state. One that is not taken changes nothing.
+    ///
+    /// # Errors
+    /// [`CommandRefused`]; the loop is held as before.
+    pub fn begin(
+        &self,
+        station: usize,
+        state: Option<State>,
+    ) -> Result<Option<Result<Imported, StateError>>, CommandRefused> {
+        let (told, begun) = mpsc::sync_channel(1);
+        self.order(station, Order::Begin(state, told))?;
+        begun.recv().map_err(|_| CommandRefused::Stopped)
     }
 
     fn order(&self, station: usize, order: Order) -> Result<(), CommandRefused> {
@@ -158,13 +203,17 @@ impl Handle {
         &self.counters
     }
 
-    /// Ends the loop and waits for its thread.
+    /// Ends the loop and waits for its thread; what it held is closed.
     pub fn stop(&mut self) {
+        drop(self.take_apart());
+    }
+
+    /// Ends the loop, waits for its thread, and gives what it held; `None` the second time. Packets that
+    /// arrive from now on wait in the kernel's queues.
+    pub fn take_apart(&mut self) -> Option<Remains> {
         self.stop.store(true, Ordering::Release);
         self.waker.wake();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.thread.take()?.join().ok()
     }
 }
 

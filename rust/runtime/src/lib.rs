@@ -10,6 +10,7 @@ mod clock;
 mod dns;
 mod event_loop;
 mod handle;
+mod inheritance;
 mod links;
 mod namespace;
 mod path;
@@ -22,7 +23,10 @@ mod wire;
 
 pub use clock::{now, wall};
 pub use event_loop::{EventLoop, Station};
-pub use handle::{CommandRefused, Handle, LoopCounters, LoopEvent, StationCounters};
+pub use handle::{
+    CommandRefused, Handle, LoopCounters, LoopEvent, Remains, State, StationCounters,
+};
+pub use inheritance::{fill, spill};
 pub use links::Links;
 pub use path::{Path, PathCounters, PathEnd};
 pub use random::random;

@@ -2,10 +2,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use packet::{MAX_PACKET, Train, TrainSink};
 
 use crate::namespace;
@@ -23,6 +24,14 @@ pub enum TunError {
         name: String,
         /// What the kernel said.
         source: io::Error,
+    },
+    /// A descriptor that another process left is not what it was said to be.
+    #[error("the descriptor that was left for TUN device {name} is {found}")]
+    Other {
+        /// The device's name.
+        name: String,
+        /// What it is.
+        found: String,
     },
 }
 
@@ -66,6 +75,31 @@ impl Tun {
     #[cfg(test)]
     pub(crate) fn over(file: File) -> Self {
         Self { file, segment: [0; MAX_PACKET], counters: TunCounters::default() }
+    }
+
+    /// Takes over device `name`, which another process opened as [`Tun::open`] does. What arrived since
+    /// it stopped to read waits in the device's queue.
+    ///
+    /// # Errors
+    /// [`TunError::Other`]; the descriptor is closed then.
+    pub fn adopt(descriptor: OwnedFd, name: &str) -> Result<Self, TunError> {
+        let other = |found: String| TunError::Other { name: name.to_owned(), found };
+        let file = File::from(descriptor);
+        let (found, flags) = attached(&file).map_err(|_| other("no TUN device".to_owned()))?;
+        if found != name {
+            return Err(other(format!("that of {found}")));
+        }
+        let wanted = libc::IFF_TUN | libc::IFF_NO_PI;
+        if i32::from(flags) & (wanted | libc::IFF_TAP | libc::IFF_VNET_HDR) != wanted {
+            return Err(other("of another mode".to_owned()));
+        }
+        prepare(&file).map_err(|error| other(error.to_string()))?;
+        Ok(Self { file, segment: [0; MAX_PACKET], counters: TunCounters::default() })
+    }
+
+    /// The descriptor alone, for another process; the device lives as long as anybody holds it.
+    pub fn into_fd(self) -> OwnedFd {
+        self.file.into()
     }
 
     /// Reads one packet into `buffer`; `None` when nothing waits.
@@ -144,6 +178,27 @@ fn attach(name: &[u8]) -> io::Result<File> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(file) }
 }
 
+/// The device that a descriptor is attached to, and its flags.
+#[allow(unsafe_code)]
+fn attached(file: &File) -> io::Result<(String, libc::c_short)> {
+    let mut request = InterfaceRequest { name: [0; libc::IFNAMSIZ], flags: 0, padding: [0; 22] };
+    // SAFETY: TUNGETIFF writes one struct ifreq behind the pointer; see `attach`.
+    let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNGETIFF, &raw mut request) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let len = request.name.iter().position(|byte| *byte == 0).unwrap_or(libc::IFNAMSIZ);
+    Ok((String::from_utf8_lossy(&request.name[..len]).into_owned(), request.flags))
+}
+
+/// Never blocks, and goes to no program that is started.
+fn prepare(file: &File) -> io::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(file, FcntlArg::F_GETFL)?);
+    fcntl(file, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    fcntl(file, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,5 +213,18 @@ mod tests {
         for name in ["", "a-name-that-is-too-long", "a/b", "a b", "a\0b"] {
             assert!(matches!(Tun::open(name, None), Err(TunError::Name(_))), "{name:?}");
         }
+    }
+
+    #[test]
+    fn a_descriptor_of_something_else_is_no_device() {
+        let file = File::open("/dev/null").expect("it is everywhere");
+
+        let adopted = Tun::adopt(file.into(), "tun-firezone");
+
+        let error = adopted.expect_err("no device").to_string();
+        assert_eq!(
+            error,
+            "the descriptor that was left for TUN device tun-firezone is no TUN device"
+        );
     }
 }

@@ -39,3 +39,4 @@ pub use endpoint::{
     SEND_BUFFER_BYTES, SEND_BUFFER_RUNS,
 };
 pub use gateway::{Gateway, GatewayConfig};
+pub use nat::state::{Imported, StateError};

@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 
     from firezone.host.journal import Journal
 
-__all__ = ["BACKUP", "RESOLV_CONF", "Disabled", "DnsControl", "Method", "dns_control"]
+__all__ = [
+    "BACKUP",
+    "RESOLV_CONF",
+    "Disabled",
+    "DnsControl",
+    "Method",
+    "dns_control",
+    "revert_others",
+]
 
 Method: TypeAlias = Literal["systemd-resolved", "etc-resolv-conf", "disabled"]
 
@@ -110,3 +118,17 @@ def dns_control(
             return ResolvConfControl(journal, log=log, path=path, backup=backup)
         case "disabled":
             return Disabled()
+
+
+def revert_others(method: Method, journal: Journal, *, log: FilteringBoundLogger) -> None:
+    """Take back what a former process did in another way than this one's.
+
+    Args:
+        method: The setting of this process.
+        journal: Where the former one wrote it down.
+        log: Where events go.
+    """
+    others: tuple[Method, ...] = ("systemd-resolved", "etc-resolv-conf")
+    for other in others:
+        if other != method:
+            dns_control(other, journal, log=log).revert()

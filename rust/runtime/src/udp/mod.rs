@@ -11,7 +11,7 @@ mod tests;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -43,6 +43,9 @@ pub enum UdpError {
     /// The kernel refused something else.
     #[error("UDP sockets: {0}")]
     Kernel(#[from] io::Error),
+    /// A descriptor that another process left is not what it was said to be.
+    #[error("a descriptor that was left as UDP socket is {0}")]
+    Other(String),
 }
 
 /// What went through the sockets.
@@ -81,7 +84,21 @@ impl UdpSockets {
     pub fn open(config: &UdpConfig, namespace: Option<&Path>) -> Result<Self, UdpError> {
         let port = |source| UdpError::Port { port: config.port, source };
         let (ipv4, ipv6) = namespace::inside(namespace, || config.open()).map_err(port)?;
-        Ok(Self {
+        Ok(Self::of(ipv4, ipv6))
+    }
+
+    /// Takes over sockets that another process opened as [`UdpSockets::open`] does. What arrived since
+    /// it stopped to receive waits in them.
+    ///
+    /// # Errors
+    /// [`UdpError::Other`]; all descriptors are closed then.
+    pub fn adopt(config: &UdpConfig, sockets: Vec<OwnedFd>) -> Result<Self, UdpError> {
+        let (ipv4, ipv6) = config.adopt(sockets)?;
+        Ok(Self::of(ipv4, ipv6))
+    }
+
+    fn of(ipv4: Option<UdpSocket>, ipv6: Option<UdpSocket>) -> Self {
+        Self {
             ipv4,
             ipv6,
             buffer: vec![0; RECEIVE_BUFFER],
@@ -89,7 +106,12 @@ impl UdpSockets {
             counters: UdpCounters::default(),
             failures: Vec::new(),
             news: None,
-        })
+        }
+    }
+
+    /// The descriptors alone, for another process.
+    pub fn into_fds(self) -> Vec<OwnedFd> {
+        [self.ipv4, self.ipv6].into_iter().flatten().map(OwnedFd::from).collect()
     }
 
     /// The port that peers send to.

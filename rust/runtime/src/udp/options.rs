@@ -2,11 +2,12 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{ANY, message};
+use super::{ANY, UdpError, message};
 
 /// Least port that is tried when none is asked for; the kernel chooses.
 const ANY_PORT: u16 = 0;
@@ -49,15 +50,53 @@ impl UdpConfig {
         }
     }
 
+    /// Both sockets of another process, or one; each is checked to be what it is taken for.
+    pub(super) fn adopt(
+        &self,
+        sockets: Vec<OwnedFd>,
+    ) -> Result<(Option<UdpSocket>, Option<UdpSocket>), UdpError> {
+        let other = |found: &str| UdpError::Other(found.to_owned());
+        let (mut ipv4, mut ipv6) = (None, None);
+        for socket in sockets.into_iter().map(Socket::from) {
+            let is_udp = socket.r#type().is_ok_and(|kind| kind == Type::DGRAM)
+                && socket.protocol().is_ok_and(|protocol| protocol == Some(Protocol::UDP));
+            let address = socket.local_addr().ok().and_then(|address| address.as_socket());
+            let address = address.filter(|_| is_udp).ok_or_else(|| other("no UDP socket"))?;
+            if self.port != ANY_PORT && address.port() != self.port {
+                return Err(UdpError::Other(format!(
+                    "one of port {}, not {}",
+                    address.port(),
+                    self.port
+                )));
+            }
+            let place = if address.is_ipv6() { &mut ipv6 } else { &mut ipv4 };
+            if place.is_some() {
+                return Err(other("the second one of its family"));
+            }
+            socket.set_nonblocking(true)?;
+            socket.set_cloexec(true)?;
+            self.tune(&socket)?;
+            *place = Some(UdpSocket::from(socket));
+        }
+        let is_any = ipv4.is_some() || ipv6.is_some();
+        if is_any { Ok((ipv4, ipv6)) } else { Err(other("missing")) }
+    }
+
+    /// What may be another value in each process.
+    fn tune(&self, socket: &Socket) -> io::Result<()> {
+        if let Some(mark) = self.mark {
+            socket.set_mark(mark)?;
+        }
+        self.set_buffers(socket);
+        Ok(())
+    }
+
     fn open_family(&self, domain: Domain, address: SocketAddr) -> io::Result<UdpSocket> {
         let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
         if domain == Domain::IPV6 {
             socket.set_only_v6(true)?;
         }
-        if let Some(mark) = self.mark {
-            socket.set_mark(mark)?;
-        }
-        self.set_buffers(&socket);
+        self.tune(&socket)?;
         socket.bind(&address.into())?;
         let socket = UdpSocket::from(socket);
         message::prepare(&socket, domain == Domain::IPV6)?;
