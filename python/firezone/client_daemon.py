@@ -16,7 +16,6 @@ from .host.dns.control import dns_control, revert_others
 from .host.dns.resolver_source import SystemResolvers
 from .host.linux import LinuxHost
 from .host.plan import ClientNetwork
-from .metrics import served
 from .proxies import ProxyFile
 from .settings import ClientSettings
 from .standalone.client import FileClientSource
@@ -98,7 +97,7 @@ class _ClientDaemon(EndpointDaemon[ClientSettings]):
         )
         revert_others(method, journal, log=self._log)
         dns.apply(tun=self._settings.tun, sentinels=sentinels)
-        async with served(self._settings.metrics, "client", self._state):
+        async with self._metrics_served():
             self._lifecycle.watch(self._host.watch(self._host_changed))
             if not self._settings.dns_servers:
                 if known:

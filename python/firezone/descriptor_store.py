@@ -80,12 +80,13 @@ def stored(environment: MutableMapping[str, str]) -> list[Descriptor]:
 
 
 def is_restarting(unit: str) -> bool:
-    """Whether systemd is about to start a unit again; if it does not say, it is not."""
+    """Whether systemd is about to start a unit again.
+
+    Raises:
+        FirezoneError: It does not say.
+    """
     command = ["systemctl", "list-jobs", "--no-legend", "--plain", "--full", unit]
-    try:
-        lines = programs.run(command, patience=PATIENCE).splitlines()
-    except FirezoneError:
-        return False
+    lines = programs.run(command, patience=PATIENCE).splitlines()
     jobs = (line.split() for line in lines)
     return any(len(job) > 2 and job[1] == unit and job[2] in _RESTARTS for job in jobs)  # noqa: PLR2004
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
@@ -12,15 +13,13 @@ from .endpoint import Endpoint, check_pattern
 from .errors import ConfigError, FirezoneError
 from .host.plan import FWMARK
 from .inheritance import Heir, hand_over, successor_of
-from .metrics import metrics_method
 from .settings import ClientSettings, GatewaySettings
 from .standalone.identity import tunnel_addresses
 from .standalone.tables import ClientTables, GatewayTables
 from .standalone.wrong import wrong_place
 
 if TYPE_CHECKING:
-    import contextlib
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
     from .host.journal import Journal, Role
@@ -170,7 +169,7 @@ class EndpointDaemon(ABC, Generic[SettingsT]):
         Raises:
             FirezoneError: A successor that asked has gone.
         """
-        successor = await successor_of(self._lifecycle, self._settings)
+        successor = await successor_of(self._lifecycle, self._settings, self._log)
         if successor is None:
             return
         facts = await self._facts()
@@ -249,9 +248,28 @@ class EndpointDaemon(ABC, Generic[SettingsT]):
         own: dict[str, Method] = {
             "status": self._status,
             "explain": self._explain,
-            "metrics": metrics_method(self.role, self._state),
+            "metrics": self._metrics,
         }
         return {**self._orchestration.methods(), **own}
+
+    # What a start does not need is imported when it is asked for: a successor has no time (R38).
+
+    @contextlib.asynccontextmanager
+    async def _metrics_served(self) -> AsyncIterator[None]:
+        """Serve metrics meanwhile, if that is wanted."""
+        address = self._settings.metrics
+        if address is None:
+            yield
+            return
+        from .metrics import served  # noqa: PLC0415
+
+        async with served(address, self.role, self._state):
+            yield
+
+    async def _metrics(self, _params: dict[str, Any]) -> str:
+        from .metrics import exposition  # noqa: PLC0415
+
+        return exposition(self.role, await self._state())
 
     async def _state(self) -> dict[str, Any]:
         (counters,) = await self._orchestration.inspect("counters")

@@ -13,10 +13,9 @@ from .endpoint_daemon import EndpointDaemon, checked
 from .errors import FirezoneError
 from .gateway import Gateway
 from .host.linux import LinuxHost
-from .host.netlink import Netlink
+from .host.own_addresses import own_addresses
 from .host.plan import TUNNEL_NETWORKS, GatewayNetwork
 from .kept_state import KeptState
-from .metrics import served
 from .places import PlacesFile
 from .resolver import Resolver, read_hosts, read_nameservers
 from .settings import GatewaySettings
@@ -90,7 +89,7 @@ class _GatewayDaemon(EndpointDaemon[GatewaySettings]):
             self._endpoint.send(command)
         await self._begin(memory)
         self._has_begun = True
-        async with served(self._settings.metrics, "gateway", self._state):
+        async with self._metrics_served():
             self._lifecycle.watch(self._host.watch(lambda _change: None))
             await self._lifecycle.run(self._methods(), self._status_line)
         await self._leave()
@@ -110,7 +109,7 @@ class _GatewayDaemon(EndpointDaemon[GatewaySettings]):
         return {
             "cache_floor": settings.cache_floor,
             "failure_cache": settings.failure_cache,
-            "own_addresses": _own_addresses(),
+            "own_addresses": own_addresses(),
             "allow_real": [str(network) for network in settings.allow_addresses],
         }
 
@@ -158,10 +157,3 @@ def _servers(settings: GatewaySettings) -> list[SocketAddress]:
     if not settings.dns_servers:
         return read_nameservers(settings.resolv_conf)
     return [socket_address.parse(server, port=53) for server in settings.dns_servers]
-
-
-def _own_addresses() -> list[str]:
-    """Return the addresses of this host: names may not lead to them (R18)."""
-    with Netlink() as netlink:
-        links = netlink.links().values()
-        return sorted({str(address.ip) for link in links for address in netlink.addresses(link)})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .daemon import handover_path
 from .descriptor_store import StoreSuccessor, is_restarting, stored
+from .errors import FirezoneError
 from .handover import Grant, take_over
 from .host.journal import Journal
 from .legacy import Legacy
@@ -138,8 +139,10 @@ class Heir:
             self._grant.close()
 
 
-async def successor_of(lifecycle: Lifecycle, settings: EndpointSettings) -> Successor | None:
-    """Return who takes over from a process that is about to end, if anybody."""
+async def successor_of(
+    lifecycle: Lifecycle, settings: EndpointSettings, log: FilteringBoundLogger
+) -> Successor | None:
+    """Return who takes over from a process that is about to end, if anybody; in doubt nobody."""
     if lifecycle.successor is not None:
         return lifecycle.successor
     how = settings.descriptor_store
@@ -148,9 +151,17 @@ async def successor_of(lifecycle: Lifecycle, settings: EndpointSettings) -> Succ
     if how == "always":
         return StoreSuccessor()
     unit = own_unit()
-    if unit is None or not await asyncio.to_thread(is_restarting, unit):
-        return None
-    return StoreSuccessor()
+    try:
+        if unit is not None and await asyncio.to_thread(is_restarting, unit):
+            return StoreSuccessor()
+    except FirezoneError as error:
+        log.warning(
+            "whether this is a restart is not known; everything is undone",
+            event_name="handover.unknown",
+            unit=unit,
+            reason=str(error),
+        )
+    return None
 
 
 def own_unit() -> str | None:

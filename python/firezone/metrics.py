@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-__all__ = ["exposition", "metrics_method", "served"]
+__all__ = ["exposition", "served"]
 
 PATIENCE: Final = 8.0
 """Seconds that a scrape may take; Prometheus gives up after 10."""
@@ -58,17 +58,6 @@ def exposition(role: str, state: State) -> str:
         state: What the endpoint told.
     """
     return generate_latest(_registry(lambda: _families(role, state))).decode()
-
-
-def metrics_method(
-    role: str, state: Callable[[], Awaitable[State]]
-) -> Callable[[dict[str, Any]], Awaitable[str]]:
-    """Return the method `metrics` of the control socket."""
-
-    async def metrics(_params: dict[str, Any]) -> str:
-        return exposition(role, await state())
-
-    return metrics
 
 
 @contextlib.asynccontextmanager

@@ -106,6 +106,13 @@ def events(machines: TwoMachines, role: Role, event: str) -> list[dict[str, Any]
     return [json.loads(line) for line in lines]
 
 
+def told(machines: TwoMachines, role: Role, event: str) -> dict[str, Any]:
+    """Wait for a line of a log, which is written a moment later; there is one."""
+    machines.wait(lambda: events(machines, role, event), f"{event} is told")
+    (line,) = events(machines, role, event)
+    return line
+
+
 def host_of(machines: TwoMachines, role: Role) -> Namespace:
     return {"client": machines.client, "gateway": machines.gateway}[role]
 
@@ -125,7 +132,7 @@ def look(machines: TwoMachines, role: Role) -> list[list[str]]:
 
 def went_on(machines: TwoMachines, role: Role) -> None:
     """Check that a successor took over everything, and that nothing was undone in between."""
-    (taken,) = events(machines, role, "handover.taken")
+    taken = told(machines, role, "handover.taken")
     assert taken["peers"] == 1, taken
     assert taken["seconds"] < PATIENCE
     assert role == "client" or taken["flows"] > 0
@@ -224,9 +231,9 @@ def test_r38_damaged_state_is_told_and_the_start_goes_on_without_it(
     managed.begin("gateway")
 
     assert loading.ended() == digest
-    told = events(managed, "gateway", "handover.part_refused")
-    assert told
-    assert all("anew" in event["reason"] for event in told)
+    refused = events(managed, "gateway", "handover.part_refused")
+    assert refused
+    assert all("anew" in event["reason"] for event in refused)
     assert "Traceback" not in managed.output("gateway")
 
 
@@ -237,8 +244,7 @@ def test_r38_without_anybody_to_take_over_from_it_just_starts(machines: TwoMachi
     machines.wait(lambda: events(machines, "gateway", "gateway.ready"), "it is ready")
 
     assert process.poll() is None
-    (told,) = events(machines, "gateway", "handover.nobody")
-    assert told["severity"] == "INFO"
+    assert told(machines, "gateway", "handover.nobody")["severity"] == "INFO"
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -303,8 +309,7 @@ def test_r38_nat_state_outlives_a_gateway_that_ends_by_itself(connected: TwoMach
     assert connected.running["asker"].wait(PATIENCE) == 0, connected.output("asker")
     assert connected.output("asker").strip() == "an answer"
     assert not state.exists(), "it is true once"
-    (taken,) = events(connected, "gateway", "handover.taken")
-    assert taken["flows"] > 0
+    assert told(connected, "gateway", "handover.taken")["flows"] > 0
 
 
 def test_r38_a_kept_state_that_is_damaged_is_not_used(machines: TwoMachines) -> None:
@@ -315,5 +320,5 @@ def test_r38_a_kept_state_that_is_damaged_is_not_used(machines: TwoMachines) -> 
 
     machines.begin("gateway")
 
-    assert events(machines, "gateway", "state.unread")
+    assert told(machines, "gateway", "state.unread")
     assert not (folder / "nat.state").exists()

@@ -6,9 +6,12 @@ import os
 import socket
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
+from structlog.testing import CapturingLogger
 
 from firezone import descriptor_store, inheritance
 from firezone.descriptor_store import StoreSuccessor, is_restarting, stored
@@ -129,14 +132,27 @@ def test_r38_a_restart_is_told_from_a_stop(
     assert is_restarting("firezone-gateway.service") is is_restart
 
 
-def test_r38_without_an_answer_it_is_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("how", ["off", "restart", "always"])
+async def test_r38_without_an_answer_it_is_a_stop(
+    how: str, manager: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_a: object, **_k: object) -> str:
         message = "no bus"
         raise FirezoneError(message)
 
+    assert manager.fileno() > 0
     monkeypatch.setattr(descriptor_store.programs, "run", fail)
+    monkeypatch.setattr(inheritance, "own_unit", lambda: "firezone-gateway.service")
+    told = CapturingLogger()
+    log = structlog.wrap_logger(told, processors=[lambda _l, _m, e: e])
+    lifecycle: Any = SimpleNamespace(successor=None, is_terminated=True)
+    settings: Any = SimpleNamespace(descriptor_store=how)
 
-    assert not is_restarting("firezone-gateway.service")
+    successor = await inheritance.successor_of(lifecycle, settings, log)
+
+    assert (successor is not None) == (how == "always")
+    events = [call.kwargs["event_name"] for call in told.calls]
+    assert events == (["handover.unknown"] if how == "restart" else [])
 
 
 @pytest.mark.parametrize(

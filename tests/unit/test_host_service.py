@@ -96,6 +96,7 @@ def test_r38_systemd_keeps_what_a_restart_leaves_and_nothing_of_a_failed_start(r
 
     assert "FileDescriptorStoreMax=8" in lines
     assert "Environment=FIREZONE_DESCRIPTOR_STORE=restart" in lines
+    assert "KillMode=mixed" in lines, "systemctl would be ended with who asks it"
     (post,) = [line for line in lines if line.startswith("ExecStopPost=")]
     assert post.endswith(f"exit-code ]; then exec /x host cleanup --role {role}; fi'")
 

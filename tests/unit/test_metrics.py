@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from firezone.config import load
 from firezone.errors import ConfigError
-from firezone.metrics import exposition, metrics_method, served
+from firezone.metrics import exposition, served
 
 STATE: dict[str, Any] = {
     "counters": {
@@ -66,10 +66,6 @@ def test_names_follow_the_conventions_and_reasons_are_labels() -> None:
     assert samples[("firezone_tun_read_total", role)] == 11
     assert samples[("firezone_peer_connected", ("peer", "b"), role)] == 0
     assert samples[("firezone_peer_sent_bytes_total", ("peer", 'a "quoted"'), role)] == 10
-
-
-async def test_the_control_socket_tells_the_same() -> None:
-    assert await metrics_method("client", state)({}) == exposition("client", STATE)
 
 
 async def test_they_are_served_over_http_until_the_end() -> None:
