@@ -139,7 +139,9 @@ class Lifecycle:
         try:
             async with (
                 ControlServer(self._path, {**methods, **own}),
-                HandoverServer(handover_path(self._run_dir, self._role), self._succeed),
+                HandoverServer(
+                    handover_path(self._run_dir, self._role), self._succeed, self._logs.logger
+                ),
             ):
                 if not self._ended.is_set():
                     self._ready(status())

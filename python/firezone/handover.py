@@ -17,13 +17,15 @@ import struct
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from . import __version__
-from .errors import ConfigError, FirezoneError, NeedsPrivilege
+from .errors import FirezoneError, NeedsPrivilege
 from .legacy import Descriptor, Legacy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
+
+    from structlog.typing import FilteringBoundLogger
 
 __all__ = ["Grant", "HandoverServer", "SocketSuccessor", "take_over"]
 
@@ -110,20 +112,23 @@ class HandoverServer:
     Args:
         path: Of the socket.
         on_request: Given a successor that may take over; returns why it may not.
+        log: Told if the path cannot be used: then nobody can ask, and all else goes on.
     """
 
-    def __init__(self, path: Path, on_request: Callable[[SocketSuccessor], str | None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        on_request: Callable[[SocketSuccessor], str | None],
+        log: FilteringBoundLogger,
+    ) -> None:
         self._path = path
+        self._log = log
         self._on_request = on_request
         self._listener: socket.socket | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        """Open the socket.
-
-        Raises:
-            ConfigError: The path cannot be used.
-        """
+        """Open the socket."""
         listener = socket.socket(socket.AF_UNIX)
         try:
             # Whoever had it is gone: the journal's lock lets one process of a role run.
@@ -134,10 +139,14 @@ class HandoverServer:
             listener.listen(1)
         except OSError as error:
             listener.close()
-            message = (
-                f"{self._path} cannot be the socket for a successor: {error.strerror or error}"
+            self._log.warning(
+                "no successor can ask this process",
+                event_name="handover.unreachable",
+                path=str(self._path),
+                reason=error.strerror or str(error),
+                hint="set run_dir to another folder",
             )
-            raise ConfigError(message, hint="set run_dir to a folder of yours") from error
+            return self
         listener.setblocking(False)
         self._listener = listener
         self._task = asyncio.get_running_loop().create_task(self._serve(listener))

@@ -8,8 +8,10 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
+from structlog.testing import CapturingLogger
 
-from firezone.errors import ConfigError, FirezoneError, NeedsPrivilege
+from firezone.errors import FirezoneError, NeedsPrivilege
 from firezone.handover import Grant, HandoverServer, SocketSuccessor, take_over
 from firezone.legacy import Descriptor, Legacy, Memory
 
@@ -40,7 +42,7 @@ class Running:
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Running]:
     running = Running(tmp_path / "socket")
-    async with HandoverServer(running.path, running.requested):
+    async with HandoverServer(running.path, running.requested, structlog.get_logger()):
         yield running
 
 
@@ -146,7 +148,11 @@ def test_r38_a_socket_that_may_not_be_opened_says_what_to_do(
         take_over(tmp_path / "socket")
 
 
-async def test_a_path_that_cannot_be_used_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="successor"):
-        async with HandoverServer(tmp_path / ("x" * 200), lambda _: None):
-            pass
+async def test_a_path_that_cannot_be_used_is_told_and_all_else_goes_on(tmp_path: Path) -> None:
+    told = CapturingLogger()
+    log = structlog.wrap_logger(told, processors=[lambda _l, _m, e: e])
+
+    async with HandoverServer(tmp_path / ("x" * 200), lambda _: None, log):
+        pass
+
+    assert [call.kwargs["event_name"] for call in told.calls] == ["handover.unreachable"]
