@@ -64,6 +64,7 @@ SERVER = r'''
 import pathlib, socket, sys, time
 own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 own.bind((sys.argv[1], 9000))
+print("ready", flush=True)
 _, asker = own.recvfrom(100)
 print("asked", flush=True)
 while not pathlib.Path(sys.argv[2]).exists():
@@ -296,6 +297,8 @@ def test_r38_nat_state_outlives_a_gateway_that_ends_by_itself(connected: TwoMach
     go, state = connected.folder / "go", connected.folder / "state" / "gateway" / "nat.state"
     server = connected.script("server", SERVER)
     connected.start("server", connected.site, *server, SITE[0], str(go))
+    # It asks once.
+    connected.wait(lambda: "ready" in connected.output("server"), "the server")
     connected.start("asker", connected.client, *connected.script("asker", ASKER), NAME)
     connected.wait(lambda: "asked" in connected.output("server"), "the question")
 
