@@ -2,10 +2,11 @@
 //!
 //! A kernel or a path that does not take a run as one send gets its datagrams one by one. A full send
 //! buffer is waited for, briefly: the packets behind it stay in the TUN device's queue, where their
-//! senders feel it.
+//! senders feel it. What carries no data arrives by [sockets of its own](sorting).
 
 mod message;
 mod options;
+mod sorting;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,9 @@ const RECEIVE_BUFFER: usize = 65_536;
 const PATIENCE_MS: u16 = 20;
 /// A failure that comes again within this time is the same one, and is not told again.
 const CALM: Duration = Duration::from_secs(60);
+/// Of so many receive calls one asks first for what carries no data: it is neither starved by data, nor
+/// can it take more than its part of the time.
+const CONTROL_TURN: u8 = 4;
 
 /// Why sockets could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -61,15 +65,20 @@ pub struct UdpCounters {
     pub split: u64,
 }
 
+/// A socket for IPv4 and one for IPv6; one at least is there.
+type Families = (Option<UdpSocket>, Option<UdpSocket>);
+
 /// The sockets. At least one family is there.
 #[derive(Debug)]
 pub struct UdpSockets {
     ipv4: Option<UdpSocket>,
     ipv6: Option<UdpSocket>,
+    /// Beside each of them, where the kernel can, one for what carries no data.
+    control: [Option<UdpSocket>; 2],
     buffer: Vec<u8>,
-    /// Which family is asked first: the other one each time, so that neither has to wait for a flood
-    /// of the other.
-    ipv6_first: bool,
+    /// Receive calls so far. Which family is asked first changes with each, so that neither has to wait
+    /// for a flood of the other.
+    turn: u8,
     counters: UdpCounters,
     /// Errors of sends, and when each came last.
     failures: Vec<(Option<i32>, Instant)>,
@@ -83,8 +92,13 @@ impl UdpSockets {
     /// [`UdpError`]. A host without IPv6 gets a socket for IPv4 alone, and the other way round.
     pub fn open(config: &UdpConfig, namespace: Option<&Path>) -> Result<Self, UdpError> {
         let port = |source| UdpError::Port { port: config.port, source };
-        let (ipv4, ipv6) = namespace::inside(namespace, || config.open()).map_err(port)?;
-        Ok(Self::of(ipv4, ipv6))
+        let opened = namespace::inside(namespace, || {
+            let families = config.open()?;
+            let control = config.beside(&families);
+            Ok((families, control))
+        });
+        let (families, control) = opened.map_err(port)?;
+        Ok(Self::of(families, control))
     }
 
     /// Takes over sockets that another process opened as [`UdpSockets::open`] does. What arrived since
@@ -93,23 +107,27 @@ impl UdpSockets {
     /// # Errors
     /// [`UdpError::Other`]; all descriptors are closed then.
     pub fn adopt(config: &UdpConfig, sockets: Vec<OwnedFd>) -> Result<Self, UdpError> {
-        let (ipv4, ipv6) = config.adopt(sockets)?;
-        Ok(Self::of(ipv4, ipv6))
+        let families = config.adopt(sockets)?;
+        // Those of the former process end with it.
+        let control = config.beside(&families);
+        Ok(Self::of(families, control))
     }
 
-    fn of(ipv4: Option<UdpSocket>, ipv6: Option<UdpSocket>) -> Self {
+    fn of((ipv4, ipv6): Families, control: [Option<UdpSocket>; 2]) -> Self {
         Self {
             ipv4,
             ipv6,
+            control,
             buffer: vec![0; RECEIVE_BUFFER],
-            ipv6_first: false,
+            turn: 0,
             counters: UdpCounters::default(),
             failures: Vec::new(),
             news: None,
         }
     }
 
-    /// The descriptors alone, for another process.
+    /// The descriptors alone, for another process. What waits and carries no data is lost: it comes
+    /// again.
     pub fn into_fds(self) -> Vec<OwnedFd> {
         [self.ipv4, self.ipv6].into_iter().flatten().map(OwnedFd::from).collect()
     }
@@ -180,12 +198,16 @@ impl UdpSockets {
 
     /// The next datagrams; `None` when nothing waits.
     pub(crate) fn receive(&mut self) -> Option<Datagrams<'_>> {
-        let mut sockets = [self.ipv4.as_ref(), self.ipv6.as_ref()];
-        self.ipv6_first = !self.ipv6_first;
-        if self.ipv6_first {
-            sockets.reverse();
+        let mut kinds =
+            [[self.ipv4.as_ref(), self.ipv6.as_ref()], self.control.each_ref().map(Option::as_ref)];
+        self.turn = self.turn.wrapping_add(1);
+        if self.turn.is_multiple_of(2) {
+            kinds.iter_mut().for_each(|families| families.reverse());
         }
-        let received = sockets.into_iter().flatten();
+        if self.turn.is_multiple_of(CONTROL_TURN) {
+            kinds.reverse();
+        }
+        let received = kinds.into_iter().flatten().flatten();
         let mut received =
             received.filter_map(|socket| message::receive(socket, &mut self.buffer).ok());
         let received = received.next()?;
@@ -196,7 +218,8 @@ impl UdpSockets {
     }
 
     pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        [self.ipv4.as_ref(), self.ipv6.as_ref()].into_iter().flatten().map(AsFd::as_fd)
+        let sockets = [&self.ipv4, &self.ipv6].into_iter().chain(&self.control);
+        sockets.flatten().map(AsFd::as_fd)
     }
 }
 

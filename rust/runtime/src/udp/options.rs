@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{ANY, UdpError, message};
+use super::{ANY, Families, UdpError, message, sorting};
 
 /// Least port that is tried when none is asked for; the kernel chooses.
 const ANY_PORT: u16 = 0;
@@ -34,7 +34,7 @@ impl Default for UdpConfig {
 
 impl UdpConfig {
     /// Both sockets on one port; one where the host has no address family for the other.
-    pub(super) fn open(&self) -> io::Result<(Option<UdpSocket>, Option<UdpSocket>)> {
+    pub(super) fn open(&self) -> io::Result<Families> {
         let ipv4 = self.open_family(Domain::IPV4, SocketAddr::from((ANY.0, self.port)));
         let port = match &ipv4 {
             Ok(socket) => socket.local_addr()?.port(),
@@ -51,10 +51,7 @@ impl UdpConfig {
     }
 
     /// Both sockets of another process, or one; each is checked to be what it is taken for.
-    pub(super) fn adopt(
-        &self,
-        sockets: Vec<OwnedFd>,
-    ) -> Result<(Option<UdpSocket>, Option<UdpSocket>), UdpError> {
+    pub(super) fn adopt(&self, sockets: Vec<OwnedFd>) -> Result<Families, UdpError> {
         let other = |found: &str| UdpError::Other(found.to_owned());
         let (mut ipv4, mut ipv6) = (None, None);
         for socket in sockets.into_iter().map(Socket::from) {
@@ -92,14 +89,36 @@ impl UdpConfig {
     }
 
     fn open_family(&self, domain: Domain, address: SocketAddr) -> io::Result<UdpSocket> {
+        let socket = self.new_socket(domain)?;
+        socket.bind(&address.into())?;
+        let socket = UdpSocket::from(socket);
+        message::prepare(&socket, domain == Domain::IPV6)?;
+        Ok(socket)
+    }
+
+    /// Beside each socket one to which the kernel gives what carries no data; `None` where it cannot:
+    /// then all arrives at the first.
+    pub(super) fn beside(&self, (ipv4, ipv6): &Families) -> [Option<UdpSocket>; 2] {
+        [ipv4, ipv6].map(|data| self.join(data.as_ref()?).ok())
+    }
+
+    fn join(&self, data: &UdpSocket) -> io::Result<UdpSocket> {
+        let address = data.local_addr()?;
+        let domain = Domain::for_address(address);
+        let control = self.new_socket(domain)?;
+        sorting::join(data, &control, address)?;
+        let control = UdpSocket::from(control);
+        message::prepare(&control, domain == Domain::IPV6)?;
+        Ok(control)
+    }
+
+    /// A socket with our options that has no address yet.
+    fn new_socket(&self, domain: Domain) -> io::Result<Socket> {
         let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
         if domain == Domain::IPV6 {
             socket.set_only_v6(true)?;
         }
         self.tune(&socket)?;
-        socket.bind(&address.into())?;
-        let socket = UdpSocket::from(socket);
-        message::prepare(&socket, domain == Domain::IPV6)?;
         Ok(socket)
     }
 

@@ -1,6 +1,6 @@
 //! Over loopback: what is sent as one run arrives as the same datagrams.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, poll};
@@ -68,16 +68,55 @@ fn what_waits_at_one_family_does_not_keep_the_other_waiting() {
         let to: SocketAddr = format!("{host}:{port}").parse().expect("an address");
         here.send(&run(to, 0, 1, 100), Instant::ZERO);
     }
-    for socket in there.fds() {
-        let mut fds = [PollFd::new(socket, PollFlags::POLLIN)];
-        assert_eq!(poll(&mut fds, 5000_u16), Ok(1), "something arrives by each");
-    }
+    // Over loopback all has arrived when it is sent: by one socket of each family.
+    let mut fds: Vec<_> = there.fds().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+    assert_eq!(poll(&mut fds, 5000_u16), Ok(2), "something arrives by each");
+    drop(fds);
 
     let mut families: Vec<bool> =
         (0..2).filter_map(|_| there.receive().map(|came| came.from.is_ipv4())).collect();
 
     families.sort_unstable();
     assert_eq!(families, [false, true]);
+}
+
+#[test]
+fn a_flood_of_handshakes_takes_no_room_of_data_nor_data_of_theirs() {
+    for (flood, other) in [(1, 4), (4, 1), (0xff, 4)] {
+        both_arrive(flood, other, |config| UdpSockets::open(config, None).expect("sockets"));
+    }
+}
+
+#[test]
+fn sockets_that_were_taken_over_are_sorted_again() {
+    both_arrive(1, 4, |config| {
+        let former = UdpSockets::open(config, None).expect("sockets");
+        UdpSockets::adopt(config, former.into_fds()).expect("sockets")
+    });
+}
+
+/// Floods sockets by datagrams that begin with one byte; one that begins with another arrives, soon.
+fn both_arrive(flood: u8, other: u8, open: impl Fn(&UdpConfig) -> UdpSockets) {
+    let config = UdpConfig { receive_buffer: 64 << 10, ..UdpConfig::default() };
+    for host in [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)] {
+        let mut there = open(&config);
+        let to = SocketAddr::from((host, there.port().expect("a port")));
+        let here = UdpSocket::bind((host, 0)).expect("a socket");
+
+        for _ in 0..2000 {
+            here.send_to(&[flood; 148], to).expect("sent");
+        }
+        here.send_to(&[other; 96], to).expect("sent");
+
+        // Over loopback all has arrived when it is sent.
+        let mut kinds = Vec::new();
+        while let Some(datagrams) = there.receive() {
+            kinds.extend(datagrams.bytes.chunks(datagrams.size).map(|bytes| bytes[0]));
+        }
+        assert!(kinds.len() < 2000, "the flood was more than there is room for");
+        let at = kinds.iter().position(|kind| *kind == other);
+        assert!(at.is_some_and(|at| at <= 4), "{host}: {other} comes, and soon: {at:?}");
+    }
 }
 
 #[test]
