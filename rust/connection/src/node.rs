@@ -192,6 +192,20 @@ impl Connections {
         }
     }
 
+    /// Follows a step of the wall clock forward: a host may begin with a clock that is behind, and a
+    /// peer that knew it before refuses initiations from the past. Whoever has a session is not told:
+    /// the stamps are good enough for that peer, and who was led into the future could not go back.
+    pub fn adjust_wall(&mut self, wall: Duration, now: Instant) {
+        if let Some(keyed) = &mut self.keyed {
+            keyed.node.adjust_wall(wall, now);
+        }
+        for (_, peer) in &mut self.peers {
+            if !peer.session.is_ready(now) {
+                peer.session.adjust_wall(wall, now);
+            }
+        }
+    }
+
     /// Begins a handshake with a peer whose address is known.
     pub fn initiate(&mut self, peer: PeerIndex, now: Instant) {
         if let Some(peer) = self.peers.get_mut(peer.0 as usize) {

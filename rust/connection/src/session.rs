@@ -115,6 +115,9 @@ pub trait Session: Send {
     /// Sends empty messages at this interval from now on.
     fn set_persistent_keepalive(&mut self, _interval: Option<Duration>, _now: Instant) {}
 
+    /// Follows a step of the wall clock forward (paper §5.1).
+    fn adjust_wall(&mut self, _wall: Duration, _now: Instant) {}
+
     /// Counts so far, if the session keeps any.
     fn statistics(&self, _now: Instant) -> Option<wireguard::Statistics> {
         None

@@ -80,6 +80,10 @@ impl Session for Tunnel {
         Self::set_persistent_keepalive(self, interval, now);
     }
 
+    fn adjust_wall(&mut self, wall: Duration, now: Instant) {
+        Self::adjust_wall(self, wall, now);
+    }
+
     fn statistics(&self, now: Instant) -> Option<wireguard::Statistics> {
         Some(Self::statistics(self, now))
     }

@@ -20,6 +20,11 @@ pub fn wall() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
+/// By how much the wall clock is ahead of `now`.
+pub(crate) fn wall_ahead(now: Instant) -> Duration {
+    wall().saturating_sub(now.saturating_duration_since(Instant::ZERO))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

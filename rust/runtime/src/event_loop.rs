@@ -36,6 +36,8 @@ const WIRE_BATCHES: usize = 16;
 const COMMANDS_A_TURN: usize = 64;
 /// Longest sleep, so that counters stay fresh.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// By how much the wall clock has to get ahead of ours before it counts as a step.
+const WALL_STEP: Duration = Duration::from_secs(1);
 /// Room for the largest packet a TUN device without offloads can hand over.
 const READ_BUFFER: usize = 65_536;
 
@@ -65,6 +67,8 @@ pub struct EventLoop {
     /// Takes commands alone, until it is told to begin.
     held: bool,
     counters: Arc<LoopCounters>,
+    /// By how much the wall clock was ahead of ours when it was looked at last.
+    wall_ahead: Duration,
 }
 
 impl EventLoop {
@@ -101,6 +105,7 @@ impl EventLoop {
             stop: Arc::clone(&stop),
             held,
             counters: Arc::clone(&counters),
+            wall_ahead: clock::wall_ahead(clock::now()),
         };
         let thread = std::thread::Builder::new().name("fz-data-plane".to_owned());
         let thread = Some(thread.spawn(move || event_loop.run())?);
@@ -118,6 +123,7 @@ impl EventLoop {
             self.hand_up_events();
             self.publish_counters();
             if !more {
+                self.follow_wall(now);
                 self.sleep();
             }
         }
@@ -136,6 +142,18 @@ impl EventLoop {
         }
         self.run_timers(now);
         self.read_wire(now) | self.read_tuns(now)
+    }
+
+    /// Tells of a step of the wall clock forward; one back matters to nobody.
+    fn follow_wall(&mut self, now: Instant) {
+        let ahead = clock::wall_ahead(now);
+        let before = std::mem::replace(&mut self.wall_ahead, ahead);
+        if ahead > before + WALL_STEP {
+            let wall = ahead + now.saturating_duration_since(Instant::ZERO);
+            for station in &mut self.stations {
+                station.endpoint.adjust_wall(wall, now);
+            }
+        }
     }
 
     fn run_timers(&mut self, now: Instant) {

@@ -127,6 +127,10 @@ pub trait Endpoint: Send {
         io: &mut Io<'_>,
     );
 
+    /// The wall clock stands at `wall`, further ahead of `now` than it did when the endpoint was made or
+    /// last told.
+    fn adjust_wall(&mut self, wall: Duration, now: Instant);
+
     /// Lets due timers act.
     fn handle_timeout(&mut self, now: Instant, io: &mut Io<'_>);
 

@@ -4,3 +4,4 @@ mod handover;
 mod peers;
 mod round_trip;
 mod two;
+mod wall;

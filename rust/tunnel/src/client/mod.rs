@@ -214,6 +214,10 @@ impl Endpoint for Client {
         self.answer_forwarded(id, response, now, io);
     }
 
+    fn adjust_wall(&mut self, wall: Duration, now: Instant) {
+        self.connections.adjust_wall(wall, now);
+    }
+
     fn handle_timeout(&mut self, now: Instant, io: &mut Io<'_>) {
         self.connections.handle_timeout(now);
         self.nat.handle_timeout(now);

@@ -212,6 +212,10 @@ impl Endpoint for Gateway {
         self.answer_forwarded(id, response, now, io);
     }
 
+    fn adjust_wall(&mut self, wall: Duration, now: Instant) {
+        self.connections.adjust_wall(wall, now);
+    }
+
     fn handle_timeout(&mut self, now: Instant, io: &mut Io<'_>) {
         self.connections.handle_timeout(now);
         self.expire_grants(now);
