@@ -151,7 +151,7 @@ fn a_port_that_is_taken_is_an_error_that_names_it() {
 #[test]
 fn buffers_are_as_large_as_asked_for_where_we_may_pass_the_limits_of_the_host() {
     let config = UdpConfig { receive_buffer: 48 << 20, ..UdpConfig::default() };
-    let probe = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let probe = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     if setsockopt(&probe, sockopt::RcvBufForce, &config.receive_buffer).is_err() {
         // Without the right the kernel keeps them within its limits.
         return;
