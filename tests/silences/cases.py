@@ -109,12 +109,12 @@ def clocks() -> tuple[bool, str]:
         went_on = True
         for jump in ("86400", "-86400", "0"):
             clock.write_text(f"{jump}\n")
-            before = moving.size
-            time.sleep(REKEY_AFTER + 10)
-            went_on &= moving.size > before
             # Something to write into both logs, with the time.
             for role in ("client", "gateway"):
                 machines.running[role].send_signal(signal.SIGHUP)
+            before = moving.size
+            time.sleep(REKEY_AFTER + 10)
+            went_on &= moving.size > before
         whole = moving.ended() == digest
         jumped = all(_days_told(machines, role) == {-1, 0, 1} for role in ("client", "gateway"))
         said = f"{_whole(whole)}; wall clocks of both processes a day ahead, a day behind, and back"
