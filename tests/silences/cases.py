@@ -84,7 +84,7 @@ def stopped(role: Role) -> tuple[bool, str]:
             time.sleep(0.1)
         gap = time.monotonic() - since
         whole = moving.ended() == digest
-        return whole, f"{_whole(whole)}; went on after {gap:.1f} s, when the site's TCP tried again"
+        return whole, f"{_whole(whole)}; went on after {gap:.1f} s"
 
 
 def clocks() -> tuple[bool, str]:
