@@ -109,6 +109,7 @@ mod tests {
 
     #[test]
     fn each_counter_is_accepted_once_within_the_window() {
+        assert_eq!(USABLE, 8192 - 64, "as many as other programs tell apart");
         let mut window = Window::from(0);
         assert!(window.accept(USABLE - 1));
         assert!(window.accept(0), "{USABLE} counters are told apart");

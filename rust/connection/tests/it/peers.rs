@@ -1,10 +1,12 @@
 //! Two nodes with keys: sessions come up when a packet waits, peers roam, strangers get nothing.
 
+use std::collections::BTreeSet;
+
 use connection::{
-    AddError, Connections, Entropy, Event, Node, PeerConfig, PresharedKey, Profile, PublicKey,
-    SealError,
+    AddError, Connections, Entropy, Event, Node, PeerConfig, PresharedKey, PrivateKey, Profile,
+    PublicKey, SealError,
 };
-use packet::SendBuffer;
+use packet::{Instant, SendBuffer};
 
 use crate::two::{Two, WALL, address, at, key, node, peer, udp};
 
@@ -170,4 +172,109 @@ fn r41_the_laboratorys_session_is_refused_by_a_real_endpoint() {
     let plain = Box::new(connection::Plain::new(index, at(0)));
 
     assert_eq!(real.insert(plain, index, address(1, 1)), None);
+}
+
+/// What a node has to send by itself.
+fn flushed(node: &mut Connections, now: Instant) -> Vec<Vec<u8>> {
+    let mut send = SendBuffer::new(65_536, 1024);
+    node.flush(now, &mut send);
+    send.iter().map(|(_, bytes)| bytes.to_vec()).collect()
+}
+
+/// Sends what node `to` has heard before, or something like it, from an address of somebody else.
+fn arrive_from_elsewhere(two: &mut Two, to: usize, message: &[u8], now: Instant) {
+    let before = two.nodes[to].remote(two.peers[to]);
+    two.arrive(to, address(66, 6), &mut message.to_vec(), message.len(), now);
+    assert_eq!(two.nodes[to].remote(two.peers[to]), before);
+    assert_eq!(two.nodes[to].counters().roamed, 0);
+}
+
+#[test]
+fn a_cookie_reply_moves_nobody_though_it_is_right_and_nor_does_its_replay() {
+    let mut two = Two::connected();
+    let (now, old) = (at(6000), two.datagrams[0].clone());
+    for _ in 0..100 {
+        // Puts the Gateway under load: replays, each with a right MAC1.
+        two.arrive(1, two.addresses[0], &mut old.clone(), old.len(), now);
+    }
+    two.nodes[0].initiate(two.peers[0], now);
+    let initiation = flushed(&mut two.nodes[0], now).remove(0);
+    two.arrive(1, two.addresses[0], &mut initiation.clone(), initiation.len(), now);
+    let reply = flushed(&mut two.nodes[1], now).remove(0);
+    assert_eq!((reply[0], reply.len()), (3, 64));
+
+    arrive_from_elsewhere(&mut two, 0, &reply, now);
+    assert_eq!(two.nodes[0].counters().handshakes_refused, 0, "it was taken");
+    arrive_from_elsewhere(&mut two, 0, &reply, now);
+    assert_eq!(two.nodes[0].counters().handshakes_refused, 1, "once");
+
+    let later = at(9000);
+    two.nodes[0].handle_timeout(later);
+    let initiation = flushed(&mut two.nodes[0], later).remove(0);
+    assert_ne!(initiation[132..], [0; 16], "a MAC2 by the cookie");
+}
+
+#[test]
+fn messages_of_a_handshake_move_a_peer_once_and_forged_ones_never() {
+    let mut two = Two::connected();
+    let (initiation, response) = (two.datagrams[0].clone(), two.datagrams[1].clone());
+    assert_eq!((initiation[0], response[0]), (1, 2));
+    arrive_from_elsewhere(&mut two, 1, &initiation, at(1000));
+    arrive_from_elsewhere(&mut two, 0, &response, at(1000));
+
+    two.nodes[0].initiate(two.peers[0], at(6000));
+    let initiation = flushed(&mut two.nodes[0], at(6000)).remove(0);
+    for bit in [40, 400, 900, 1000] {
+        let mut forged = initiation.clone();
+        forged[bit / 8] ^= 1 << (bit % 8);
+        arrive_from_elsewhere(&mut two, 1, &forged, at(6000));
+    }
+    let moved = address(9, 9);
+    two.arrive(1, moved, &mut initiation.clone(), initiation.len(), at(6000));
+
+    assert_eq!(two.nodes[1].remote(two.peers[1]), Some(moved));
+    let response = flushed(&mut two.nodes[1], at(6000)).remove(0);
+    let mut forged = response.clone();
+    forged[50] ^= 1;
+    arrive_from_elsewhere(&mut two, 0, &forged, at(6000));
+    two.arrive(0, moved, &mut response.clone(), response.len(), at(6000));
+    assert_eq!(two.nodes[0].remote(two.peers[0]), Some(moved));
+}
+
+/// The receiver indices of the first handshakes with 512 peers.
+fn drawn(seed: u8) -> Vec<u32> {
+    let keyed = Node::new(key(1), Entropy::new([1; 32]), WALL, at(0));
+    let mut node = Connections::wireguard(keyed, Entropy::new([seed; 32]));
+    let mut bytes = [7; 32];
+    for number in 0..512_u16 {
+        bytes[1..3].copy_from_slice(&number.to_le_bytes());
+        let public = PrivateKey::from_bytes(bytes).public_key();
+        let index = node.add(peer(public, Some(address(2, 2000))), at(0)).expect("a peer");
+        node.initiate(index, at(0));
+    }
+    let mut drawn = Vec::new();
+    while node.has_transmit() {
+        for message in flushed(&mut node, at(0)) {
+            let index = message[4..8].first_chunk().expect("four bytes");
+            drawn.push(u32::from_le_bytes(*index));
+        }
+    }
+    drawn
+}
+
+#[test]
+fn receiver_indices_are_drawn_from_secret_randomness() {
+    let indices = drawn(1);
+    assert_eq!(indices.len(), 512);
+    let connections: BTreeSet<u32> = indices.iter().map(|index| index >> 8).collect();
+    assert_eq!(connections.len(), 512, "each is of one peer");
+    assert!(indices.iter().all(|index| index >> 28 == 0 && index & 0xff == 1), "shard, session");
+    for bit in 8..28 {
+        let ones = indices.iter().filter(|index| *index >> bit & 1 == 1).count();
+        assert!((180..=332).contains(&ones), "bit {bit} is 1 in {ones} of 512");
+        let changes = indices.windows(2).filter(|of| (of[0] ^ of[1]) >> bit & 1 == 1).count();
+        assert!((180..=332).contains(&changes), "bit {bit} changes {changes} times");
+    }
+    let other = drawn(2);
+    assert!(indices.iter().zip(&other).filter(|(a, b)| a == b).count() < 3, "with the seed");
 }

@@ -159,8 +159,16 @@ fn an_initiation_goes_to_the_tunnel_of_its_sender_alone() {
     assert!(stranger.node.read_initiation(&initiation).is_err());
 }
 
-/// The points of low order on Curve25519 and its twist, as far as they differ in 255 bits.
-const LOW_ORDER: [[u8; 32]; 4] = [
+/// 2^255 - 19 and its neighbours, with `least` as the lowest byte.
+const fn about_the_prime(least: u8) -> [u8; 32] {
+    let mut bytes = [0xff; 32];
+    (bytes[0], bytes[31]) = (least, 0x7f);
+    bytes
+}
+
+/// The points of low order on Curve25519 and its twist, as all that 255 bits can say of them: 0 and 1
+/// also as the prime and one more.
+const LOW_ORDER: [[u8; 32]; 7] = [
     [0; 32],
     {
         let mut one = [0; 32];
@@ -177,6 +185,9 @@ const LOW_ORDER: [[u8; 32]; 4] = [
         0x5b, 0x04, 0x44, 0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f,
         0x11, 0x57,
     ],
+    about_the_prime(0xec),
+    about_the_prime(0xed),
+    about_the_prime(0xee),
 ];
 
 #[test]

@@ -9,7 +9,7 @@ use proptest::test_runner::RngSeed;
 use wireguard::{Entropy, Event, Node, Profile, Tunnel};
 
 use crate::mac::sign;
-use crate::pair::{End, Pair, START, WALL, private};
+use crate::pair::{End, Pair, Random, START, WALL, private};
 
 const PROFILE: Profile = Profile::FIREZONE_ICE;
 
@@ -98,6 +98,31 @@ fn a_response_that_is_false_leaves_the_handshake_open() {
             assert!(receiver.tunnel.handle_response(&garbage, now).is_err());
         }
     });
+}
+
+/// Before every message come twenty others that look like it, with a right MAC1 where there is one,
+/// and twenty cookie replies to whatever is open.
+#[test]
+fn of_a_hundred_handshakes_amid_forgeries_each_completes_at_once() {
+    for seed in 0..100 {
+        let mut random = Random(seed);
+        conversation(|receiver, number, message, now| {
+            for _ in 0..20 {
+                let mut forged = message.to_vec();
+                let from = [8, 12, 16][random.below(3) as usize];
+                forged[from..].fill_with(|| random.below(256) as u8);
+                if message[0] < 3 {
+                    sign(number, &mut forged);
+                }
+                assert!(receiver.receive(&forged, now).is_err());
+                let mut cookie: Vec<u8> = (0..64).map(|_| random.below(256) as u8).collect();
+                cookie[..4].copy_from_slice(&[3, 0, 0, 0]);
+                // Of the first handshake of this end, whether or not there is one.
+                cookie[4..8].copy_from_slice(&[1, number, 0, 0x10]);
+                assert!(receiver.receive(&cookie, now).is_err());
+            }
+        });
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod cookies;
 mod handover;
 mod handshake;
 mod hostile;
+mod limits;
 mod mac;
 mod oracle;
 mod pair;
