@@ -9,7 +9,7 @@ use nat::control::{AssignedIps, ClientId};
 use packet::{Instant, SendBuffer, TcpFlags, Train, TrainSink, build};
 use tunnel::messages::{
     ClientPeer, Command, Endpoint as PeerEndpoint, Event, GatewayCommand, GatewayEvent,
-    LookupFamily, LookupResult,
+    InspectGateway, LookupFamily, LookupResult,
 };
 use tunnel::{Connections, Datagrams};
 use tunnel::{Endpoint, Gateway, GatewayConfig, Io, SEND_BUFFER_BYTES, SEND_BUFFER_RUNS};
@@ -27,6 +27,8 @@ const NAMES: ResourceId = ResourceId(1);
 /// Datagrams that arrive together.
 const BATCH: usize = 64;
 const PACKETS: u64 = 10_000_000;
+/// Packets from addresses that are nobody's, or somebody else's.
+const SPOOFED: u64 = 1_000_000;
 
 /// Counts what leaves towards the host, and where to.
 #[derive(Default)]
@@ -80,7 +82,8 @@ impl Site {
                 client: ClientPeer { id, ipv4, ipv6, endpoint },
             });
             let mut resources = vec![dns_resource(NAMES, "*.site.example", Vec::new())];
-            let networks = ["100.64.0.0/10", "100.64.0.9/32", "fd00:2021:1111::/48", "0.0.0.0/0"];
+            let networks =
+                ["100.64.0.0/10", "100.64.0.9/32", "fd00:2021:1111::/48", "0.0.0.0/0", "::/0"];
             for (at, network) in networks.iter().enumerate() {
                 resources.push(cidr_resource(ResourceId(10 + at as u128), network));
             }
@@ -139,6 +142,23 @@ impl Site {
         let mut io = Io { send: &mut self.send, host: &mut self.host };
         self.gateway.handle_tun(train, self.now, &mut io);
         self.flush();
+    }
+
+    /// How many packets were refused because they may not be sent.
+    fn prohibited(&mut self) -> u64 {
+        let what = InspectGateway::Counters;
+        let asked = GatewayCommand::Inspect { id: 1, what, cursor: 0 };
+        let mut io = Io { send: &mut self.send, host: &mut self.host };
+        let given = self.gateway.handle_command(Command::Gateway(asked), self.now, &mut io);
+        given.expect("a Gateway's");
+        let found =
+            std::iter::from_fn(|| self.gateway.poll_event()).find_map(|event| match event {
+                Event::Gateway(GatewayEvent::Inspected { rows, .. }) => {
+                    rows[0]["refused"]["prohibited"].as_u64()
+                }
+                _ => None,
+            });
+        found.expect("a counter")
     }
 
     fn flush(&mut self) {
@@ -220,6 +240,43 @@ fn of_ten_million_packets_between_two_clients_none_crosses() {
     }
 
     assert_eq!((site.host.packets, site.crossed), (0, 0), "of {sent}");
+}
+
+/// A WireGuard peer may say in every packet that it is somebody else; allowed is what the Gateway says.
+#[test]
+fn of_a_million_packets_from_random_sources_each_is_refused_and_counted() {
+    let mut site = Site::new();
+    // To the site, where packets from the attacker's own addresses do come through.
+    let (site4, site6) =
+        (Ipv4Addr::new(10, 77, 0, 11), Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 11));
+    let packet = |from: IpAddr, to: IpAddr| udp((from, 5000), (to, 22), b"hello");
+    for own in [packet(ATTACKER.0.into(), site4.into()), packet(ATTACKER.1.into(), site6.into())] {
+        site.arrive(&mut sealed(&[own]), 1);
+    }
+    assert_eq!((site.host.packets, site.prohibited()), (2, 0));
+
+    let mut state = 1_u128;
+    let mut random = || {
+        state = state.wrapping_mul(0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645).wrapping_add(1);
+        (state >> 64) as u32
+    };
+    let mut sent = 0;
+    while sent < SPOOFED {
+        // Unicast and not loopback: what is neither is refused for that.
+        let sources: [Ipv4Addr; BATCH] =
+            std::array::from_fn(|_| (0x8000_0000 + random() % 0x6000_0000).into());
+        let ipv4: Vec<_> = sources.iter().map(|of| packet((*of).into(), site4.into())).collect();
+        let prefix = u128::from(ATTACKER.1) >> 32 << 32;
+        let sources = std::array::from_fn::<_, BATCH, _>(|_| prefix | u128::from(random() | 2));
+        let ipv6 = sources.iter().map(|of| packet(Ipv6Addr::from(*of).into(), site6.into()));
+        for batch in [ipv4, ipv6.collect()] {
+            site.arrive(&mut sealed(&batch), BATCH);
+            sent += BATCH as u64;
+        }
+        site.now += Duration::from_millis(1);
+    }
+
+    assert_eq!((site.host.packets, site.prohibited()), (2, sent));
 }
 
 #[test]
