@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use connection::{
-    AddError, Connections, Entropy, Event, Node, PeerConfig, PresharedKey, PrivateKey, Profile,
-    PublicKey, SealError,
+    AddError, Connections, Datagrams, Entropy, Event, Node, Opened, PeerConfig, PresharedKey,
+    PrivateKey, Profile, PublicKey, SealError,
 };
-use packet::{Instant, SendBuffer};
+use packet::{Class, Instant, SendBuffer, Train};
+use wireguard::Tunnel;
 
 use crate::two::{Two, WALL, address, at, key, node, peer, udp};
 
@@ -124,6 +125,42 @@ fn padding_is_cut_off_again() {
     let datagram = two.datagrams.last().expect("it was sent");
     assert_eq!(datagram.len() % 16, 0, "padded");
     assert_eq!(two.received[1], [udp(b"seven77")]);
+}
+
+/// The other end is a tunnel alone, which tells what stood behind the packet.
+#[test]
+fn padding_is_zeros_whatever_stood_in_the_buffer_before() {
+    let (mut own, remote) = (node(1), address(2, 2000));
+    let config = peer(key(2).public_key(), Some(remote));
+    let config = PeerConfig { profile: Profile::PLAIN, ..config };
+    let index = own.add(config, at(0)).expect("a peer");
+    let other = Node::new(key(2), Entropy::new([5; 32]), WALL, at(0));
+    let (public, entropy) = (key(1).public_key(), Entropy::new([6; 32]));
+    let tunnel = Tunnel::new(&other, public, None, Profile::PLAIN, 5, entropy);
+    let mut tunnel = tunnel.expect("a tunnel");
+    own.initiate(index, at(0));
+    let initiation = flushed(&mut own, at(0)).remove(0);
+    let initiation = other.read_initiation(&initiation).expect("for it");
+    tunnel.handle_initiation(initiation, at(0)).expect("of its peer");
+    let mut response = [0; 148];
+    let size = tunnel.poll_transmit(&mut response, at(0)).expect("a response");
+    let mut response = Datagrams { from: remote, bytes: &mut response[..size], size, ecn: 0 };
+    own.open(&mut response, at(0), &mut Opened::default());
+
+    let mut send = SendBuffer::new(65_536, 8);
+    for (payload, padded) in [(&[0xff; 200][..], 240), (b"seven77", 48)] {
+        send.clear();
+        let mut packet = udp(payload);
+        let train = Train::single(&mut packet).expect("valid");
+        own.seal(index, &train, Class::Data, at(1), &mut send).expect("ready");
+        let mut datagram = send.iter().next().expect("it was written").1.to_vec();
+        let (whole, mut ranges) = ([(0, datagram.len() as u32)], Vec::new());
+        tunnel.open_batch(&mut datagram, &whole, &mut ranges, at(1));
+        assert_eq!(ranges, [(16, padded)]);
+        let (same, behind) = datagram[16..16 + padded as usize].split_at(packet.len());
+        assert_eq!(same, packet);
+        assert!(behind.iter().all(|byte| *byte == 0), "{behind:?}");
+    }
 }
 
 #[test]
