@@ -65,8 +65,13 @@ impl Two {
 
     /// What files say of the other end.
     fn tell(&mut self, of: usize) {
+        self.tell_key(of, 1 - of);
+    }
+
+    /// The same, with the key that has this number.
+    fn tell_key(&mut self, of: usize, number: usize) {
         let endpoint = PeerEndpoint::Wireguard {
-            public_key: KeyText(key(1 - of).public_key()),
+            public_key: KeyText(key(number).public_key()),
             preshared_key: None,
             address: (of == 0).then(|| self.world.address_of(1)),
             persistent_keepalive: None,
@@ -156,6 +161,39 @@ fn r38_traffic_goes_on_both_ways_without_a_handshake_whoever_is_replaced() {
         two.packet(of, TcpFlags::ACK);
         two.advance(50);
         assert_eq!(two.arrived(), [0, 0], "the old one seals nothing");
+    }
+}
+
+#[test]
+fn what_is_sealed_for_a_former_key_neither_leaves_nor_arrives() {
+    for of in [0, 1] {
+        let mut two = Two::talking();
+        two.packet(1, TcpFlags::ACK);
+        two.advance(50);
+        two.packet(0, TcpFlags::ACK);
+        two.advance(50);
+        assert_eq!(two.arrived(), [1, 1]);
+        let sent = |two: &Two| two.world.link_counters(of, 1 - of, Class::Data).sent;
+
+        two.tell_key(of, 7);
+        let before = sent(&two);
+        for _ in 0..20 {
+            two.packet(1 - of, TcpFlags::ACK);
+            two.packet(of, TcpFlags::ACK);
+            two.advance(50);
+        }
+        assert_eq!((two.arrived(), sent(&two)), ([0, 0], before), "{of} was told another key");
+
+        two.tell(of);
+        let mut arrived = [0, 0];
+        for _ in 0..20 {
+            two.packet(0, TcpFlags::ACK);
+            two.advance(500);
+            two.packet(1, TcpFlags::ACK);
+            two.advance(500);
+            arrived = two.arrived();
+        }
+        assert_eq!(arrived, [1, 1], "by a handshake they go on");
     }
 }
 
