@@ -10,5 +10,6 @@ mod limits;
 mod mac;
 mod oracle;
 mod pair;
+mod paths;
 mod timers;
 mod transport;
