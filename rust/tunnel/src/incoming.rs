@@ -46,3 +46,34 @@ pub(crate) fn next<'a, 'p: 'a>(
     *rest = &packets[taken..];
     Some(incoming)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use packet::build;
+
+    use super::*;
+
+    /// RFC 6040 §4.2 in every combination, but for one: a packet that knows nothing of ECN is not
+    /// dropped because of a mark, it goes on as it was (dataplane 7.5).
+    #[test]
+    fn marks_of_the_underlay_reach_the_packet_where_that_allows_it() {
+        let ends = [1, 2].map(|host| SocketAddr::from(([0xfd00, 0, 0, 0, 0, 0, 0, host], 5000)));
+        for (outer, inner) in (0..4).flat_map(|outer| (0..4).map(move |inner| (outer, inner))) {
+            let mut buffer = [0; 100];
+            let len = build::udp(ends[0], ends[1], b"packet", &mut buffer).expect("it fits");
+            buffer[1] |= inner << 4;
+            let ranges: [PacketRange; 1] = [(0, len as u32)];
+            let mut rest = &ranges[..];
+
+            let Some(Incoming::Train(train)) = next(&mut buffer, &mut rest, outer) else {
+                panic!("a valid packet");
+            };
+
+            let congested = outer == CONGESTION_EXPERIENCED && inner != 0;
+            let expected = if congested { CONGESTION_EXPERIENCED } else { inner };
+            assert_eq!(train.summary().ecn, expected, "{outer} around {inner}");
+        }
+    }
+}

@@ -1,12 +1,13 @@
 //! Two nodes with keys: sessions come up when a packet waits, peers roam, strangers get nothing.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use connection::{
     AddError, Connections, Datagrams, Entropy, Event, Node, Opened, PeerConfig, PresharedKey,
     PrivateKey, Profile, PublicKey, SealError,
 };
-use packet::{Class, Instant, SendBuffer, Train};
+use packet::{Class, Instant, SendBuffer, Train, build};
 use wireguard::Tunnel;
 
 use crate::two::{Two, WALL, address, at, key, node, peer, udp};
@@ -209,6 +210,22 @@ fn r41_the_laboratorys_session_is_refused_by_a_real_endpoint() {
     let plain = Box::new(connection::Plain::new(index, at(0)));
 
     assert_eq!(real.insert(plain, index, address(1, 1)), None);
+}
+
+#[test]
+fn a_datagram_has_the_ecn_bits_of_its_packet() {
+    let mut two = Two::connected();
+    for ecn in 0..4 {
+        let ends = [1, 2].map(|host| SocketAddr::from(([0xfd00, 0, 0, 0, 0, 0, 0, host], 5000)));
+        let mut packet = [0; 100];
+        let len = build::udp(ends[0], ends[1], b"packet", &mut packet).expect("it fits");
+        packet[1] |= ecn << 4;
+        let train = Train::single(&mut packet[..len]).expect("valid");
+        let mut send = SendBuffer::new(65_536, 8);
+        let sealed = two.nodes[0].seal(two.peers[0], &train, Class::Data, at(1), &mut send);
+        assert_eq!(sealed, Ok(()));
+        assert_eq!(send.iter().next().expect("it was written").0.ecn, ecn);
+    }
 }
 
 /// What a node has to send by itself.
