@@ -168,6 +168,8 @@ def test_a_wrong_field_of_a_client(field: str, reason: str, file: Path) -> None:
         ('cidr = "10.0.0.0/33"', "no network"),
         ('cidr = "corp"', "no network"),
         ("cidr = 5", "a text"),
+        ('cidr = "0.0.0.0/0"', "that is everything"),
+        ('cidr = "::/0"', "that is everything"),
         ('dns = ""', "not empty"),
         ('ports = "tcp/443"', "a list"),
         ('ports = ["tcp/http"]', "'tcp/http' is none of tcp, tcp/443"),

@@ -207,6 +207,12 @@ def read_client(path: Path) -> ClientTables:
     _check_known(path, "resource", tables.resource, "gateways", tables.gateway)
     plain = {gateway.name for gateway in tables.gateway if gateway.plain}
     for resource in tables.resource:
+        if resource.cidr is not None and resource.cidr.prefixlen == 0:
+            # A host's own networks and this tunnel's datagrams would have no way past it.
+            hint = "internet = true is everything, and leaves attached networks reachable"
+            raise wrong_place(
+                path, "resource", resource.name, "cidr", "that is everything", hint=hint
+            )
         wanted = plain.intersection(resource.gateways)
         if resource.dns is not None and wanted:
             reason = f"{min(wanted)} is a plain WireGuard peer, which serves networks, not names"
