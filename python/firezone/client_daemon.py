@@ -143,9 +143,9 @@ class _ClientDaemon(EndpointDaemon[ClientSettings]):
             "proxy_ipv6": str(settings.proxy_ipv6),
         }
 
-    def _network(self) -> ClientNetwork:
+    def _network(self, tables: ClientTables | None = None) -> ClientNetwork:
         ipv4, ipv6 = self._addresses
-        tables = self._source.tables
+        tables = tables or self._source.tables
         routes = (table.cidr for table in tables.resource)
         return ClientNetwork(
             self._settings.tun,
@@ -209,9 +209,11 @@ class _ClientDaemon(EndpointDaemon[ClientSettings]):
         self._endpoint.send(self._dns_servers())
 
     async def _reload(self) -> None:
-        for command in await self._source.change(self._tables()):
+        tables = self._tables()
+        # First: what the host refuses, the core never hears of.
+        await asyncio.to_thread(self._host.change, self._network(tables))
+        for command in await self._source.change(tables):
             self._endpoint.send(command)
-        await asyncio.to_thread(self._host.apply, self._network())
         self._log.info("file taken over", event_name="config.reloaded", file=str(self._file))
 
     async def _explain(self, params: dict[str, Any]) -> list[dict[str, Any]]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .host.plan import Network
     from .logs import LogPipeline
     from .socket_address import SocketAddress
+    from .standalone.tables import GatewayTables
 
 __all__ = ["run_gateway"]
 
@@ -113,11 +114,12 @@ class _GatewayDaemon(EndpointDaemon[GatewaySettings]):
             "allow_real": [str(network) for network in settings.allow_addresses],
         }
 
-    def _network(self) -> GatewayNetwork:
+    def _network(self, tables: GatewayTables | None = None) -> GatewayNetwork:
         ipv4, ipv6 = self._addresses
         masquerade = self._settings.masquerade
         # Plain WireGuard peers have addresses that their administrators chose.
-        clients = (ip_network(a) for c in self._source.tables.client for a in c.tunnel)
+        tables = tables or self._source.tables
+        clients = (ip_network(a) for c in tables.client for a in c.tunnel)
         elsewhere = {c for c in clients if not _is_tunnel(c)}
         return GatewayNetwork(
             self._settings.tun,
@@ -129,9 +131,10 @@ class _GatewayDaemon(EndpointDaemon[GatewaySettings]):
 
     async def _reload(self) -> None:
         tables = checked(self._file, read_gateway(self._file))
+        # First: what the host refuses, the core never hears of.
+        await asyncio.to_thread(self._host.change, self._network(tables))
         for command in self._source.change(tables):
             self._endpoint.send(command)
-        await asyncio.to_thread(self._host.apply, self._network())
         self._log.info("file taken over", event_name="config.reloaded", file=str(self._file))
 
     async def _explain(self, params: dict[str, Any]) -> list[dict[str, Any]]:

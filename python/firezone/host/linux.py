@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeVar
@@ -122,6 +123,23 @@ class LinuxHost:
             self._log.info(
                 "host is set up", event_name="host.applied", tun=plan.tun, routes=len(wanted.routes)
             )
+
+    def change(self, plan: Plan) -> None:
+        """Bring the host to another plan; where that fails it keeps the one that it has.
+
+        Raises:
+            NeedsPrivilege: As `apply`.
+            FirezoneError: The same; what was done of the new plan is taken back, as far as the
+                kernel lets it.
+        """
+        former = self._plan
+        try:
+            self.apply(plan)
+        except FirezoneError:
+            if former is not None:
+                with contextlib.suppress(FirezoneError):
+                    self.apply(former)
+            raise
 
     def undo(self) -> None:
         """Take back all that the journal tells; the host is as it was before.

@@ -28,6 +28,24 @@ for name in names:
 journal.release()
 print(sorted(host.families))
 """
+CHANGE = """
+from firezone.errors import FirezoneError
+from firezone.host.netlink import Netlink
+from firezone.host.plan import Table
+class Refusing(Netlink):
+    def add_rule(self, rule):
+        if rule.table == Table.EVERYTHING:
+            raise FirezoneError("the kernel refuses")
+        return super().add_rule(rule)
+journal = Journal.open("client")
+host = LinuxHost(journal, log=log, netlink=Refusing)
+host.apply(PLANS["client"])
+try:
+    host.change(PLANS["internet"])
+except FirezoneError as error:
+    print(error)
+journal.release()
+"""
 UNDO = """
 journal = Journal.open(sys.argv[1])
 LinuxHost(journal, log=log)
@@ -96,6 +114,20 @@ def test_a_changed_plan_ends_where_a_fresh_one_does(
 
     assert sorted(host.state().splitlines()) == sorted(fresh.splitlines())
     host.python(UNDO, role)
+    assert host.state() == before
+
+
+def test_a_change_that_the_kernel_refuses_leaves_the_host_at_its_plan(host: Host) -> None:
+    host.tun()
+    before = host.state()
+    host.python(APPLY, "client", "client")
+    good = host.state()
+    host.python(UNDO, "client")
+
+    assert host.python(CHANGE) == "the kernel refuses\n"
+
+    assert sorted(host.state().splitlines()) == sorted(good.splitlines())
+    host.python(UNDO, "client")
     assert host.state() == before
 
 
