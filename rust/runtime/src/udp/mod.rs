@@ -76,8 +76,8 @@ pub struct UdpSockets {
     /// Beside each of them, where the kernel can, one for what carries no data.
     control: [Option<UdpSocket>; 2],
     buffer: Vec<u8>,
-    /// Receive calls so far. Which family is asked first changes with each, so that neither has to wait
-    /// for a flood of the other.
+    /// Receive calls so far. Which family is asked first changes with each that asks first for the same
+    /// kind, so that neither has to wait for a flood of the other.
     turn: u8,
     counters: UdpCounters,
     /// Errors of sends, and when each came last.
@@ -201,7 +201,9 @@ impl UdpSockets {
         let mut kinds =
             [[self.ipv4.as_ref(), self.ipv6.as_ref()], self.control.each_ref().map(Option::as_ref)];
         self.turn = self.turn.wrapping_add(1);
-        if self.turn.is_multiple_of(2) {
+        // Counted without the turns of the other kind: all turns of control are even.
+        let of_control = self.turn / CONTROL_TURN;
+        if self.turn.wrapping_add(of_control).is_multiple_of(2) {
             kinds.iter_mut().for_each(|families| families.reverse());
         }
         if self.turn.is_multiple_of(CONTROL_TURN) {

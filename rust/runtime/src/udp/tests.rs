@@ -95,6 +95,29 @@ fn sockets_that_were_taken_over_are_sorted_again() {
     });
 }
 
+#[test]
+fn a_handshake_of_one_family_does_not_wait_for_those_of_the_other() {
+    for flooded in [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)] {
+        let config = UdpConfig { receive_buffer: 64 << 10, ..UdpConfig::default() };
+        let mut there = UdpSockets::open(&config, None).expect("sockets");
+        let port = there.port().expect("a port");
+        for host in [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)] {
+            let here = UdpSocket::bind((host, 0)).expect("a socket");
+            for _ in 0..100 {
+                here.send_to(&[4; 96], (host, port)).expect("sent");
+            }
+            for _ in 0..if host == flooded { 100 } else { 1 } {
+                here.send_to(&[1; 148], (host, port)).expect("sent");
+            }
+        }
+
+        let mut calls =
+            std::iter::from_fn(|| there.receive().map(|came| (came.bytes[0], came.from.is_ipv4())));
+        let at = calls.position(|came| came == (1, flooded.is_ipv6()));
+        assert!(at.is_some_and(|at| at < 8), "{flooded} is flooded: {at:?}");
+    }
+}
+
 /// Floods sockets by datagrams that begin with one byte; one that begins with another arrives, soon.
 fn both_arrive(flood: u8, other: u8, open: impl Fn(&UdpConfig) -> UdpSockets) {
     let config = UdpConfig { receive_buffer: 64 << 10, ..UdpConfig::default() };
