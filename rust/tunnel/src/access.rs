@@ -4,18 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use dns::{Pattern, ResourceId};
-use nat::translations::Denied;
+use nat::translations::{Denied, RealFilter};
 use packet::{Instant, Protocol, Transport};
 
 use crate::filter::FilterSet;
 use crate::messages::{Resource, Target};
 
 /// A real address that a Client asks for or hears from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
     pub(crate) address: IpAddr,
+    /// Where the Internet resource leads; asked only on behalf of who has it.
+    pub(crate) internet: &'a RealFilter,
+}
+
+impl Place<'_> {
     /// Whether the Internet resource leads there.
-    pub(crate) is_internet: bool,
+    pub(crate) fn is_internet(self) -> bool {
+        self.internet.permits(self.address)
+    }
 }
 
 /// One Client's access to one resource.
@@ -97,20 +104,25 @@ impl Grants {
     }
 
     /// The tag of a network that holds `place` and lets a packet to `port` there pass.
-    pub(crate) fn permit_place(&self, place: Place, protocol: Protocol, port: u16) -> Option<u32> {
+    pub(crate) fn permit_place(
+        &self,
+        place: Place<'_>,
+        protocol: Protocol,
+        port: u16,
+    ) -> Option<u32> {
         let mut networks = self.networks(place);
         networks.find(|grant| grant.filters.permits(protocol, port)).map(|grant| grant.tag)
     }
 
     /// Whether a network that holds `place` lets packets pass that belong to no flow: neither TCP nor
     /// UDP nor an echo (dataplane §4.7).
-    pub(crate) fn permits_other(&self, place: Place, transport: &Transport) -> bool {
+    pub(crate) fn permits_other(&self, place: Place<'_>, transport: &Transport) -> bool {
         transport.flow().is_none()
             && self.networks(place).any(|grant| grant.filters.permits_transport(transport))
     }
 
     /// Whether a network holds `place`.
-    pub(crate) fn covers(&self, place: Place) -> bool {
+    pub(crate) fn covers(&self, place: Place<'_>) -> bool {
         self.networks(place).next().is_some()
     }
 
@@ -119,10 +131,10 @@ impl Grants {
         self.by_id.values().any(|grant| grant.resource.target == Target::Internet)
     }
 
-    fn networks(&self, place: Place) -> impl Iterator<Item = &Grant> {
+    fn networks<'a>(&'a self, place: Place<'a>) -> impl Iterator<Item = &'a Grant> {
         self.by_id.values().filter(move |grant| match &grant.resource.target {
             Target::Cidr { address: network } => network.contains(place.address),
-            Target::Internet => place.is_internet,
+            Target::Internet => place.is_internet(),
             Target::Dns { .. } => false,
         })
     }

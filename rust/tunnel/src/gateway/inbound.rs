@@ -195,7 +195,7 @@ impl Gateway {
     /// internet, hears that there is no way (dataplane §4.3).
     fn why_not(&self, entry: &ClientEntry, address: IpAddr) -> Refusal {
         let place = self.place(address);
-        let leads_nowhere = entry.grants.has_internet() && !place.is_internet;
+        let leads_nowhere = entry.grants.has_internet() && !place.is_internet();
         if leads_nowhere && !self.is_proxy(address) && !entry.grants.covers(place) {
             return Refusal::NotInternet;
         }

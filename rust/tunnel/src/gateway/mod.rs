@@ -150,8 +150,8 @@ impl Gateway {
         self.tunnel_ranges.iter().any(|range| range.contains(address))
     }
 
-    fn place(&self, address: IpAddr) -> Place {
-        Place { address, is_internet: self.internet.permits(address) }
+    fn place(&self, address: IpAddr) -> Place<'_> {
+        Place { address, internet: &self.internet }
     }
 
     /// Queues a record; drops and counts it when too many wait.
