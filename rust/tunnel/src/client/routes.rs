@@ -122,10 +122,13 @@ impl Routes {
         let entry = ResourceEntry { resource, filters, gateway: None, request: None };
         let slot = ResourceSlot(self.resources.insert(entry) as u32);
         self.by_id.insert(id, slot);
-        for network in networks(&target) {
-            self.networks.entry(network).or_default().push(slot);
+        let networks = networks(&target);
+        for network in &networks {
+            self.networks.entry(*network).or_default().push(slot);
         }
-        self.index_lengths();
+        if !networks.is_empty() {
+            self.index_lengths();
+        }
         slot
     }
 
@@ -138,14 +141,17 @@ impl Routes {
             self.waiting_requests.remove(&(request.repeat_at, slot));
         }
         self.requests.retain(|wanted| *wanted != slot);
-        for network in networks(&entry.resource.target) {
-            let Some(slots) = self.networks.get_mut(&network) else { continue };
+        let networks = networks(&entry.resource.target);
+        for network in &networks {
+            let Some(slots) = self.networks.get_mut(network) else { continue };
             slots.retain(|other| *other != slot);
             if slots.is_empty() {
-                self.networks.remove(&network);
+                self.networks.remove(network);
             }
         }
-        self.index_lengths();
+        if !networks.is_empty() {
+            self.index_lengths();
+        }
         Some((slot, entry))
     }
 
