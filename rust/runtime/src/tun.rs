@@ -68,11 +68,10 @@ impl Tun {
         }
         let file = namespace::inside(namespace, || attach(bytes));
         let file = file.map_err(|source| TunError::Open { name: name.to_owned(), source })?;
-        Ok(Self { file, segment: [0; MAX_PACKET], counters: TunCounters::default() })
+        Ok(Self::over(file))
     }
 
-    /// A device that is any other file, which must not block.
-    #[cfg(test)]
+    /// A device, or in a test any other file; it must not block.
     pub(crate) fn over(file: File) -> Self {
         Self { file, segment: [0; MAX_PACKET], counters: TunCounters::default() }
     }
@@ -94,7 +93,7 @@ impl Tun {
             return Err(other("of another mode".to_owned()));
         }
         prepare(&file).map_err(|error| other(error.to_string()))?;
-        Ok(Self { file, segment: [0; MAX_PACKET], counters: TunCounters::default() })
+        Ok(Self::over(file))
     }
 
     /// The descriptor alone, for another process; the device lives as long as anybody holds it.
