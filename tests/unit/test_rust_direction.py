@@ -88,7 +88,6 @@ def test_unsafe_code_is_allowed_where_it_must_be_and_nowhere_else() -> None:
         "rust/bindings/src/lib.rs",
         "rust/packet/tests/counting/mod.rs",
         "rust/runtime/src/dns/exchange.rs",
-        "rust/runtime/src/inheritance.rs",
         "rust/runtime/src/tap.rs",
         "rust/runtime/src/tun.rs",
         "rust/runtime/src/udp/message.rs",

@@ -4,10 +4,12 @@
 //! away (R38). The socket itself can be kept for the successor by a service manager, or sent to it.
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
 use zeroize::Zeroizing;
+
+use crate::room;
 
 /// What the kernel counts for a message beside its bytes, generously.
 const BESIDE: usize = 1 << 16;
@@ -20,7 +22,8 @@ const CHUNK: usize = 1 << 16;
 /// What the kernel returned: there may be no room for so much, without the right to more.
 pub fn fill(secret: &[u8]) -> io::Result<OwnedFd> {
     let (mut here, there) = UnixStream::pair()?;
-    make_room(&here, 2 * secret.len() + BESIDE);
+    // With less room than this the write may fail.
+    room::to_send(&here, 2 * secret.len() + BESIDE);
     here.set_nonblocking(true)?;
     here.write_all(secret)?;
     Ok(there.into())
@@ -44,23 +47,6 @@ pub fn spill(socket: OwnedFd) -> io::Result<Zeroizing<Vec<u8>>> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
-    }
-}
-
-/// Above the host's limit this takes CAP_NET_ADMIN, which an endpoint has; without, the write fails.
-#[allow(unsafe_code)]
-fn make_room(socket: &UnixStream, bytes: usize) {
-    let value = i32::try_from(bytes).unwrap_or(i32::MAX);
-    let len = size_of_val(&value) as libc::socklen_t;
-    // SAFETY: the pointer and the length describe `value`, which lives through the call.
-    unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_SNDBUFFORCE,
-            (&raw const value).cast(),
-            len,
-        );
     }
 }
 

@@ -15,6 +15,7 @@ mod links;
 mod namespace;
 mod path;
 mod random;
+mod room;
 mod tap;
 mod tun;
 mod udp;

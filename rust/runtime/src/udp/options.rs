@@ -4,10 +4,10 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 
-use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{ANY, Families, UdpError, message, sorting};
+use crate::room;
 
 /// Least port that is tried when none is asked for; the kernel chooses.
 const ANY_PORT: u16 = 0;
@@ -84,7 +84,9 @@ impl UdpConfig {
         if let Some(mark) = self.mark {
             socket.set_mark(mark)?;
         }
-        self.set_buffers(socket);
+        // A smaller buffer works, only worse.
+        room::to_send(socket, self.send_buffer);
+        room::to_receive(socket, self.receive_buffer);
         Ok(())
     }
 
@@ -120,17 +122,6 @@ impl UdpConfig {
         }
         self.tune(&socket)?;
         Ok(socket)
-    }
-
-    /// Beyond the host's limits where we have the right to it. Else what is more is cut to them: a
-    /// smaller buffer works, only worse.
-    fn set_buffers(&self, socket: &Socket) {
-        if setsockopt(socket, sockopt::SndBufForce, &self.send_buffer).is_err() {
-            let _ = socket.set_send_buffer_size(self.send_buffer);
-        }
-        if setsockopt(socket, sockopt::RcvBufForce, &self.receive_buffer).is_err() {
-            let _ = socket.set_recv_buffer_size(self.receive_buffer);
-        }
     }
 }
 
