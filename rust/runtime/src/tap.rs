@@ -1,21 +1,23 @@
 //! Looking at the packets of a device from outside, as a packet analyser does: the data plane neither
 //! knows of it nor pays for it. Linux (packet(7)).
-// Time stamps and lengths come beside the bytes; the calls for these have no safe form.
+// An interface's number as an address, and its counts, have no safe form.
 #![allow(unsafe_code)]
 
-use std::io;
-use std::mem::{self, MaybeUninit};
+use std::io::{self, IoSliceMut};
+use std::mem;
 use std::os::fd::{AsFd, AsRawFd};
-use std::ptr;
 use std::time::Duration;
 
+use nix::cmsg_space;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{ControlMessageOwned, LinkAddr, MsgFlags, recvmsg, setsockopt, sockopt};
+use nix::sys::time::TimeSpec;
 use socket2::{Domain, Socket, Type};
+
+use crate::room;
 
 /// Bytes that may wait while whoever writes them down is slow.
 const RECEIVE_BUFFER: usize = 16 << 20;
-/// Room for a time stamp with its header.
-const CONTROL: usize = 64;
 
 /// Why a device cannot be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -50,10 +52,9 @@ pub struct Tapped {
 #[derive(Debug)]
 pub struct Tap {
     socket: Socket,
+    /// Room for a time stamp.
+    control: Vec<u8>,
 }
-
-#[repr(C, align(8))]
-struct Control([u8; CONTROL]);
 
 impl Tap {
     /// Looks at `device` of this thread's network namespace.
@@ -65,7 +66,7 @@ impl Tap {
             .map_err(|_| TapError::NoDevice(device.to_owned()))?;
         let socket = attach(index);
         let socket = socket.map_err(|source| TapError::Kernel { device: device.into(), source })?;
-        Ok(Self { socket })
+        Ok(Self { socket, control: cmsg_space!(TimeSpec) })
     }
 
     /// Waits until a packet is there, for `patience` at most; whether one is.
@@ -87,12 +88,21 @@ impl Tap {
     /// # Errors
     /// What the kernel returned: the device is gone or was set down.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<Tapped>> {
-        match receive(&self.socket, buffer) {
-            Ok(tapped) => Ok(Some(tapped)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
-            Err(error) => Err(error),
-        }
+        let room = buffer.len();
+        let mut parts = [IoSliceMut::new(buffer)];
+        let (socket, control) = (self.socket.as_raw_fd(), Some(&mut self.control[..]));
+        // With it the length that the packet had is returned, and not what fitted.
+        let flags = MsgFlags::MSG_TRUNC;
+        let received = match recvmsg::<LinkAddr>(socket, &mut parts, control, flags) {
+            Ok(received) => received,
+            Err(nix::Error::EAGAIN | nix::Error::EINTR) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let is_outgoing =
+            received.address.is_some_and(|address| address.pkttype() == libc::PACKET_OUTGOING);
+        let at = received.cmsgs()?.find_map(time).unwrap_or_default();
+        let original = received.bytes;
+        Ok(Some(Tapped { len: original.min(room), original, at, is_outgoing }))
     }
 
     /// Packets that passed unseen, since this was last asked: nothing took them in time.
@@ -120,10 +130,9 @@ fn attach(index: u32) -> io::Result<Socket> {
     // Without a protocol it sees nothing until it is bound, and then that device alone.
     let socket = Socket::new(Domain::PACKET, Type::DGRAM, None)?;
     socket.set_nonblocking(true)?;
-    // The wish is enough where the limit is lower: what is missed is counted.
-    let _ = set(&socket, libc::SO_RCVBUFFORCE, RECEIVE_BUFFER as i32)
-        .or_else(|_| socket.set_recv_buffer_size(RECEIVE_BUFFER));
-    set(&socket, libc::SO_TIMESTAMPNS, 1)?;
+    // With less room more is missed, which is counted.
+    room::to_receive(&socket, RECEIVE_BUFFER);
+    setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
     // SAFETY: an all-zero sockaddr_ll is a valid one.
     let mut place: libc::sockaddr_ll = unsafe { mem::zeroed() };
     place.sll_family = libc::AF_PACKET as u16;
@@ -135,62 +144,8 @@ fn attach(index: u32) -> io::Result<Socket> {
     if bound == 0 { Ok(socket) } else { Err(io::Error::last_os_error()) }
 }
 
-fn set(socket: &Socket, option: i32, value: i32) -> io::Result<()> {
-    let len = size_of_val(&value) as libc::socklen_t;
-    // SAFETY: the pointer and the length describe `value`, which lives through the call.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            option,
-            (&raw const value).cast(),
-            len,
-        )
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-fn receive(socket: &Socket, buffer: &mut [u8]) -> io::Result<Tapped> {
-    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    let mut control = MaybeUninit::<Control>::zeroed();
-    // SAFETY: all-zero structures of both kinds are valid ones.
-    let (mut place, mut header): (libc::sockaddr_ll, libc::msghdr) =
-        unsafe { (mem::zeroed(), mem::zeroed()) };
-    header.msg_name = (&raw mut place).cast();
-    header.msg_namelen = size_of_val(&place) as libc::socklen_t;
-    header.msg_iov = &raw mut part;
-    header.msg_iovlen = 1;
-    header.msg_control = control.as_mut_ptr().cast();
-    header.msg_controllen = CONTROL as _;
-    // With MSG_TRUNC the length that it had is returned, and not what fitted.
-    // SAFETY: every pointer in `header` is to a local or to `buffer`, with its true length, and
-    // nothing else refers to them during the call.
-    let len = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_TRUNC) };
-    let original = usize::try_from(len).map_err(|_| io::Error::last_os_error())?;
-    // SAFETY: `header` is what recvmsg filled in; `control` is still there.
-    let at = unsafe { time_of(&header) };
-    let is_outgoing = place.sll_pkttype == libc::PACKET_OUTGOING;
-    Ok(Tapped { len: original.min(buffer.len()), original, at, is_outgoing })
-}
-
-/// When a packet passed.
-///
-/// # Safety
-/// `header` must have been filled in by recvmsg, and its control buffer must still exist.
-unsafe fn time_of(header: &libc::msghdr) -> Duration {
-    // SAFETY: the caller's promise; the kernel wrote well-formed messages of the lengths they state,
-    // and a time stamp is a whole timespec.
-    unsafe {
-        let mut message = libc::CMSG_FIRSTHDR(header);
-        while let Some(own) = message.as_ref() {
-            if (own.cmsg_level, own.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) {
-                let data = libc::CMSG_DATA(message).cast::<libc::timespec>();
-                let time = ptr::read_unaligned(data);
-                let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-                return Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0));
-            }
-            message = libc::CMSG_NXTHDR(header, message);
-        }
-    }
-    Duration::ZERO
+fn time(of: ControlMessageOwned) -> Option<Duration> {
+    let ControlMessageOwned::ScmTimestampns(time) = of else { return None };
+    let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
+    Some(Duration::new(seconds, u32::try_from(time.tv_nsec()).unwrap_or(0)))
 }
