@@ -42,7 +42,7 @@ pub fn spill(socket: OwnedFd) -> io::Result<Zeroizing<Vec<u8>>> {
     loop {
         match socket.read(&mut chunk) {
             Ok(0) => return Ok(secret),
-            Ok(len) => secret = joined(&secret, &chunk[..len]),
+            Ok(len) => append(&mut secret, &chunk[..len]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(secret),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -50,12 +50,16 @@ pub fn spill(socket: OwnedFd) -> io::Result<Zeroizing<Vec<u8>>> {
     }
 }
 
-/// Both in memory of the right size: growing would leave copies behind.
-fn joined(before: &[u8], more: &[u8]) -> Zeroizing<Vec<u8>> {
-    let mut all = Zeroizing::new(Vec::with_capacity(before.len() + more.len()));
-    all.extend_from_slice(before);
-    all.extend_from_slice(more);
-    all
+/// Grows into memory twice as large and erases what was outgrown; a vector by itself would leave copies
+/// behind.
+fn append(secret: &mut Zeroizing<Vec<u8>>, more: &[u8]) {
+    let len = secret.len() + more.len();
+    if len > secret.capacity() {
+        let mut larger = Zeroizing::new(Vec::with_capacity(2 * len));
+        larger.extend_from_slice(secret);
+        *secret = larger;
+    }
+    secret.extend_from_slice(more);
 }
 
 #[cfg(test)]
