@@ -38,7 +38,9 @@ fn what_is_at_no_site_is_reached_and_answers() {
 #[test]
 fn what_is_at_the_site_needs_a_resource_that_says_so() {
     let mut rig = rig();
-    let inside = [[10, 77, 0, 5], [172, 16, 0, 1], [192, 168, 1, 1], [169, 254, 169, 254]];
+    let another_client = [100, 64, 0, 77];
+    let inside =
+        [[10, 77, 0, 5], [172, 16, 0, 1], [192, 168, 1, 1], [169, 254, 169, 254], another_client];
 
     for address in inside {
         rig.send_udp(5000, (address, 80), b"at the site");
@@ -47,8 +49,8 @@ fn what_is_at_the_site_needs_a_resource_that_says_so() {
 
     assert!(rig.delivered(Side::Gateway).is_empty());
     let answers: Vec<_> = rig.delivered(Side::Client).iter().map(|packet| icmp(packet)).collect();
-    assert_eq!(answers, [(4, 3, 0); 4], "network unreachable");
-    assert_eq!(rig.gateway_counters()["refused"]["not_internet"], 4);
+    assert_eq!(answers, [(4, 3, 0); 5], "network unreachable");
+    assert_eq!(rig.gateway_counters()["refused"]["not_internet"], 5);
 }
 
 #[test]

@@ -116,8 +116,11 @@ impl Gateway {
         if self.is_own(destination) && is_service(transport) {
             return Ok(Destination::Own);
         }
-        if self.is_tunnel(destination) || self.is_own(destination) {
+        if self.is_own(destination) {
             return Err(Refusal::Prohibited);
+        }
+        if self.is_tunnel(destination) {
+            return Err(self.why_not(entry, destination));
         }
         if transport.flow().is_some() {
             return Ok(Destination::Flow);
