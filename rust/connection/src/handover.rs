@@ -121,8 +121,8 @@ impl Legacy {
 }
 
 impl Connections {
-    /// Gives the sessions of all peers, and stops: from here on nothing is sealed, opened or answered.
-    /// `None` of a laboratory, which has none.
+    /// Gives the sessions of all peers, and stops: from here on nothing is sealed, opened or answered,
+    /// no peer can be added, and the private key is erased. `None` of a laboratory, which has none.
     pub fn export_and_stop(&mut self, now: Instant) -> Option<Exported> {
         let own = self.public_key()?;
         let tunnels: Vec<(u32, Tunnel)> = self
@@ -149,6 +149,7 @@ impl Connections {
         out.extend_from_slice(&sum);
         self.senders.clear();
         self.events.clear();
+        self.keyed = None;
         Some(Exported(out))
     }
 

@@ -88,6 +88,9 @@ fn r38_the_old_one_opens_and_answers_nothing() {
     assert!(two.received[1].is_empty());
     assert!(!flushed(&mut two.nodes[1], at(3)));
     assert!(two.nodes[1].poll_event().is_none());
+    let newcomer = two.nodes[1].add(peer(key(7).public_key(), Some(address(7, 7))), at(3));
+    assert!(newcomer.is_err(), "it has no key any more");
+    assert!(two.nodes[1].public_key().is_none());
 }
 
 #[test]
