@@ -28,16 +28,17 @@ pub(crate) struct Descriptors {
 impl Descriptors {
     /// Takes descriptors, each the caller's own until now.
     pub(crate) fn own(named: Vec<(String, i32)>) -> PyResult<Self> {
-        let mut owned = Vec::with_capacity(named.len());
-        for (name, number) in named {
-            if !is_open(number) {
-                return Err(bad_argument(format!("descriptor {number} ({name}) is not open")));
-            }
+        let own = |number: i32| {
             // SAFETY: it is open, and the caller gives it away.
-            owned.push((name, unsafe { OwnedFd::from_raw_fd(number) }));
-        }
+            is_open(number).then(|| unsafe { OwnedFd::from_raw_fd(number) })
+        };
+        // All of them first: whatever is wrong with one, the others are closed, too.
+        let owned: Vec<_> =
+            named.into_iter().map(|(name, number)| (name, number, own(number))).collect();
         let mut descriptors = Self::default();
-        for (name, descriptor) in owned {
+        for (name, number, descriptor) in owned {
+            let descriptor = descriptor
+                .ok_or_else(|| bad_argument(format!("descriptor {number} ({name}) is not open")))?;
             match name.as_str() {
                 TUN => descriptors.tun = Some(descriptor),
                 UDP => descriptors.sockets.push(descriptor),
