@@ -249,12 +249,13 @@ fn start(
     let sockets = sockets.map_err(|error| udp_error(&error))?;
     let port = sockets.port().unwrap_or(config.port);
     let mut endpoint = endpoint(config, connections(key)?)?;
-    let inherited = sessions.map(|sessions| inherit(endpoint.as_mut(), sessions, state.as_ref()));
     let tun = match tun {
         Some(tun) => Tun::adopt(tun, &config.tun),
         None => Tun::open(&config.tun, namespace.map(Path::new)),
     };
     let tun = tun.map_err(|error| tun_error(&error))?;
+    // Late: they can be read once, and what fails before has not taken them.
+    let inherited = sessions.map(|sessions| inherit(endpoint.as_mut(), sessions, state.as_ref()));
     let stations = vec![Station { endpoint, tun }];
     let handle = EventLoop::start(stations, Wire::Udp(sockets), config.namespace.clone(), true);
     let running = Running::new(handle.map_err(os_error)?)?;
