@@ -1,8 +1,9 @@
 //! The data-plane thread: the one caller of the endpoints' verbs outside tests.
 //!
-//! Each turn reads the clock once (and once more if it goes to sleep), then takes what is due: timers, datagrams, packets of the TUN
-//! devices, commands, DNS answers. After each input the endpoint is drained as the contract of the
-//! `tunnel` crate says. Then the thread sleeps until something comes or falls due.
+//! Each turn reads the clock once, then takes what is due: timers, datagrams, packets of the TUN devices,
+//! commands, DNS answers. After each input the endpoint is drained as the contract of the `tunnel` crate
+//! says. Then the thread sleeps until something comes or falls due; before that it reads the clock once
+//! more, and the wall clock, whose steps forward it follows.
 
 use std::collections::VecDeque;
 use std::io;
