@@ -13,6 +13,7 @@ __all__ = [
     "PacketBatch",
     "PacketBuffer",
     "Pair",
+    "QueueFull",
     "ResourceNat",
     "Tap",
     "Translations",
@@ -153,6 +154,8 @@ class LabPath:
     def __new__(cls, config: str) -> LabPath: ...
     def counters(self) -> list[tuple[int, int, int, int]]: ...
     def stop(self) -> None: ...
+
+class QueueFull(ValueError): ...
 
 @final
 class Endpoint:

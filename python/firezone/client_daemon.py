@@ -85,10 +85,9 @@ class _ClientDaemon(EndpointDaemon[ClientSettings]):
         self._following = self._lifecycle.follow(self._orchestration.run())
         stack.push_async_callback(ended, self._following)
         resumed = self._source.resume(facts)
-        for command in (
-            proxies.command(), self._dns_servers(), *self._source.commands(), *resumed
-        ):  # fmt: skip
-            self._endpoint.send(command)
+        await self._endpoint.send_all(
+            (proxies.command(), self._dns_servers(), *self._source.commands(), *resumed)
+        )
         await self._begin(self._heir.memory)
         await self._connect()
         sentinels = await self._first_sentinels()
@@ -117,7 +116,7 @@ class _ClientDaemon(EndpointDaemon[ClientSettings]):
         try:
             async with asyncio.timeout(PATIENCE):
                 async for command in self._source.first_authorizations():
-                    self._endpoint.send(command)
+                    await self._endpoint.send_all([command])
         except TimeoutError:
             # At boot there may be no network yet; systemd does not wait for that.
             self._log.warning(
@@ -212,8 +211,7 @@ class _ClientDaemon(EndpointDaemon[ClientSettings]):
         tables = self._tables()
         # First: what the host refuses, the core never hears of.
         await asyncio.to_thread(self._host.change, self._network(tables))
-        for command in await self._source.change(tables):
-            self._endpoint.send(command)
+        await self._endpoint.send_all(await self._source.change(tables))
         self._log.info("file taken over", event_name="config.reloaded", file=str(self._file))
 
     async def _explain(self, params: dict[str, Any]) -> list[dict[str, Any]]:

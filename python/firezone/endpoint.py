@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from firezone import _core
 
@@ -14,9 +14,12 @@ from .errors import ConfigError, FirezoneError
 from .legacy import Descriptor, Legacy, Memory
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 __all__ = ["Endpoint", "check_pattern"]
+
+_PAUSE: Final = 0.002
+"""Seconds until a core whose queue was full has done some of it."""
 
 
 class Endpoint:
@@ -98,6 +101,20 @@ class Endpoint:
             ValueError: The core does not know it, or its queue is full.
         """
         self._core.command(json.dumps(command))
+
+    async def send_all(self, commands: Iterable[Mapping[str, object]]) -> None:
+        """Queue commands in order, however many they are, as fast as the core does them.
+
+        Raises:
+            ValueError: The core does not know one, or has stopped.
+        """
+        for command in commands:
+            while True:
+                try:
+                    self.send(command)
+                    break
+                except _core.QueueFull:
+                    await asyncio.sleep(_PAUSE)
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
         """Yield the core's events in order, until it stops."""

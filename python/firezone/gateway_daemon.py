@@ -86,8 +86,8 @@ class _GatewayDaemon(EndpointDaemon[GatewaySettings]):
         )
         self._following = self._lifecycle.follow(self._orchestration.run())
         stack.push_async_callback(ended, self._following)
-        for command in (self._dns_servers(), *self._source.commands(places.places)):
-            self._endpoint.send(command)
+        commands = (self._dns_servers(), *self._source.commands(places.places))
+        await self._endpoint.send_all(commands)
         await self._begin(memory)
         self._has_begun = True
         async with self._metrics_served():
@@ -133,8 +133,7 @@ class _GatewayDaemon(EndpointDaemon[GatewaySettings]):
         tables = checked(self._file, read_gateway(self._file))
         # First: what the host refuses, the core never hears of.
         await asyncio.to_thread(self._host.change, self._network(tables))
-        for command in self._source.change(tables):
-            self._endpoint.send(command)
+        await self._endpoint.send_all(self._source.change(tables))
         self._log.info("file taken over", event_name="config.reloaded", file=str(self._file))
 
     async def _explain(self, params: dict[str, Any]) -> list[dict[str, Any]]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
+from typing import Any
 
 import pytest
 from tests.system.transfers import MIB, Loading, fetch, send
 from tests.system.two_machines import NAME, RESOLVER, RESOURCES, SITE, UNDERLAY, Role, TwoMachines
+
+from firezone import keys
 
 URL = f"http://{NAME}/file"
 
@@ -86,6 +89,37 @@ def test_a_file_that_changed_is_followed_and_allowed_flows_go_on(connected: TwoM
     )
     assert refused.returncode != 0, "the network is not allowed any more"
     assert loading.ended() == digest
+
+
+def test_files_with_thousands_of_peers_and_resources_are_no_trouble(machines: TwoMachines) -> None:
+    names = [resource["name"] for resource in RESOURCES]
+    peers: list[dict[str, Any]] = [
+        {
+            "name": f"laptop {number}",
+            "public_key": keys.random_key(),
+            "addresses": [f"100.65.{number // 256}.{number % 256}", f"fd00:2021:1111::{number:x}"],
+            "resources": names,
+        }
+        for number in range(1, 2001)
+    ]
+    peers.append({"name": "laptop", "public_key": machines.keys["client"], "resources": names})
+    machines.write("gateway", {"dns_servers": [RESOLVER]}, {"client": peers, "resource": RESOURCES})
+    office = {
+        "name": "office", "public_key": machines.keys["gateway"], "endpoint": "192.0.2.2:52625"
+    }  # fmt: skip
+    many = [{"name": f"{n}", "dns": f"*.n{n}.example"} for n in range(6000)]
+    machines.write("client", {}, {"gateway": [office], "resource": [*RESOURCES, *many]})
+
+    machines.begin_both()
+
+    assert fetch(machines, f"http://{NAME}/whoami")
+    machines.write(
+        "gateway", {"dns_servers": [RESOLVER]}, {"client": peers[-1:], "resource": RESOURCES}
+    )
+    machines.call("gateway", "reload")
+    machines.write("gateway", {"dns_servers": [RESOLVER]}, {"client": peers, "resource": RESOURCES})
+    machines.call("gateway", "reload")
+    assert fetch(machines, f"http://{NAME}/whoami")
 
 
 def test_a_wrong_file_is_refused_and_the_former_one_stays(connected: TwoMachines) -> None:

@@ -15,7 +15,7 @@ from firezone.errors import ConfigError, FirezoneError
 from firezone.settings import ClientSettings, GatewaySettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 KEY = "mYpsvvrPyGSXr2FmtyVwi9eUzAIHdSAMmZCzSTUvvWQ="
@@ -57,8 +57,8 @@ class Core:
         self.told: list[tuple[str, int]] = []
         """Types of commands, and how many plans the host had followed by then."""
 
-    def send(self, command: Mapping[str, Any]) -> None:
-        self.told.append((command["type"], len(self.host.plans)))
+    async def send_all(self, commands: Iterable[Mapping[str, Any]]) -> None:
+        self.told += [(command["type"], len(self.host.plans)) for command in commands]
 
 
 class Running:

@@ -3,11 +3,26 @@
 use std::fmt::Display;
 
 use pyo3::exceptions::{PyOSError, PyValueError};
-use pyo3::{PyErr, import_exception};
+use pyo3::{PyErr, create_exception, import_exception};
 
 import_exception!(firezone.errors, ConfigError);
 import_exception!(firezone.errors, FirezoneError);
 import_exception!(firezone.errors, NeedsPrivilege);
+
+create_exception!(
+    firezone._core,
+    QueueFull,
+    PyValueError,
+    "Commands come faster than they are done."
+);
+
+/// A command that was not queued.
+pub(crate) fn command_refused(refused: runtime::CommandRefused) -> PyErr {
+    match refused {
+        runtime::CommandRefused::Full => QueueFull::new_err(refused.to_string()),
+        runtime::CommandRefused::Stopped => bad_argument(refused),
+    }
+}
 
 /// An argument that cannot be used; whose fault it is stands in the text.
 pub(crate) fn bad_argument(error: impl Display) -> PyErr {

@@ -43,6 +43,8 @@ mod _core {
     #[pymodule_export]
     use crate::endpoint::{Endpoint, check_pattern, generate_key, public_key};
     #[pymodule_export]
+    use crate::errors::QueueFull;
+    #[pymodule_export]
     use crate::flow_table::FlowTable;
     #[pymodule_export]
     use crate::lab::LabNetwork;

@@ -8,7 +8,7 @@ use runtime::{Handle, LoopEvent, StationCounters};
 use serde_json::json;
 use tunnel::messages::Command;
 
-use crate::errors::bad_argument;
+use crate::errors::{bad_argument, command_refused};
 
 /// A running loop.
 pub(crate) struct Running {
@@ -28,7 +28,7 @@ impl Running {
     }
 
     pub(crate) fn command(&self, station: usize, command: Command) -> PyResult<()> {
-        self.with_handle(|handle| handle.command(station, command)).map_err(bad_argument)
+        self.with_handle(|handle| handle.command(station, command)).map_err(command_refused)
     }
 
     /// All events that wait: pairs of station and JSON text.

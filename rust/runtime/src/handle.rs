@@ -158,14 +158,17 @@ impl Handle {
     /// Returns what became of the state. One that is not taken changes nothing.
     ///
     /// # Errors
-    /// [`CommandRefused`]; the loop is held as before.
+    /// [`CommandRefused::Stopped`].
     pub fn begin(
         &self,
         station: usize,
         state: Option<State>,
     ) -> Result<Option<Result<Imported, StateError>>, CommandRefused> {
         let (told, begun) = mpsc::sync_channel(1);
-        self.order(station, Order::Begin(state, told))?;
+        // Commands may fill the queue: they come first, and whoever begins waits anyway.
+        let sent = self.commands.send((station, Order::Begin(state, told)));
+        self.waker.wake();
+        sent.map_err(|_| CommandRefused::Stopped)?;
         begun.recv().map_err(|_| CommandRefused::Stopped)
     }
 
