@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.system.two_machines import FIREZONE, NAME, SITE, Role, TwoMachines
+from tests.system.two_machines import FIREZONE, NAME, PATIENCE, SITE, Role, TwoMachines
 
 if TYPE_CHECKING:
     import subprocess
@@ -123,6 +123,42 @@ def test_what_passes_inside_the_tunnel_is_captured_with_its_names(machines: TwoM
     summary = machines.inside(machines.client, "capinfos", "-M", str(written["client"]))
     assert "Raw IP" in summary.stdout
     assert "nanosecond" in summary.stdout
+
+
+def test_a_capture_that_is_ended_has_the_names_that_came_last(machines: TwoMachines) -> None:
+    file = machines.folder / "late.pcapng"
+    socket = ("--socket", str(machines.socket("client")))
+    argv = (*FIREZONE, "debug", "capture", "-w", str(file), *socket)
+    machines.start("capture", machines.client, *argv)
+    machines.wait(lambda: "looking at" in machines.output("capture"), "capture")
+    # Packets with it have its labels alone, without the dots between.
+    query = ("getent", "ahosts", "late.site.example")
+    assert machines.inside(machines.client, *query).returncode == 0
+
+    assert machines.end("capture", signal.SIGINT) == 0
+
+    assert b"late.site.example" in file.read_bytes()
+
+
+def test_a_capture_ends_with_its_endpoint_and_has_what_came_before(machines: TwoMachines) -> None:
+    file = machines.folder / "until.pcapng"
+    socket = ("--socket", str(machines.socket("gateway")))
+    argv = (*FIREZONE, "debug", "capture", "-w", str(file), *socket)
+    capture = machines.start("capture", machines.gateway, *argv)
+    machines.wait(lambda: "looking at" in machines.output("capture"), "capture")
+    page = ("curl", "-4", "-sS", "--fail", f"http://{NAME}/whoami")
+    assert machines.inside(machines.client, *page).returncode == 0
+
+    machines.end("gateway")
+
+    assert capture.wait(PATIENCE) == 1
+    told = machines.output("capture").splitlines()[-3:]
+    assert " packets of " in told[0]
+    assert not told[0].startswith("0 "), told
+    assert told[1].startswith("error: the network interface ")
+    assert told[2] == "hint: what came before is in the file"
+    summary = machines.inside(machines.gateway, "capinfos", "-Mc", str(file))
+    assert f"packets: {told[0].split()[0]}" in " ".join(summary.stdout.lower().split()), summary
 
 
 def test_a_capture_ends_by_itself_and_says_what_is_wrong(machines: TwoMachines) -> None:

@@ -60,18 +60,16 @@ def capture(
     with Tap(device, file, snap_len=snap_len) as tap:
         click.echo(f"looking at {device}; Ctrl-C ends it", err=True)
         try:
-            for written in _written(tap, path, count, duration):
-                packets += written
-        except KeyboardInterrupt:
-            click.echo("", err=True)
-        missed = tap.missed
-    if as_json:
-        document = {"device": device, "file": target, "packets": packets, "missed": missed}
-        click.echo(
-            json.dumps({"schema": "firezone.debug.capture/1", **document}), err=target == "-"
-        )
-    else:
-        click.echo(f"{packets} packets of {device}, {missed} missed", err=True)
+            try:
+                for written in _written(tap, path, count, duration):
+                    packets += written
+            except KeyboardInterrupt:
+                click.echo("", err=True)
+            tap.name(_names(path))
+        finally:
+            # Also of what ended too early: with the endpoint, or on a full disk.
+            counted = {"packets": packets, "missed": tap.missed}
+            _tell({"device": device, "file": target, **counted}, as_json=as_json)
 
 
 def _written(
@@ -92,19 +90,28 @@ def _written(
         if left is not None:
             left -= written
         yield written
-    tap.name(_names(path))
 
 
 def _names(path: Path | None) -> Iterator[tuple[str, str]]:
-    """Yield addresses and their names, as the endpoint knows them now."""
-    from firezone.errors import EndpointNotRunning  # noqa: PLC0415
+    """Yield addresses and their names, as the endpoint knows them now; none while it ends."""
+    from firezone.errors import FirezoneError  # noqa: PLC0415
 
     try:
         status = call_running(path, "status")
         method = "nat.resources" if "sentinels" in status else "nat.translations"
         rows: list[dict[str, Any]] = call_running(path, method)
-    except EndpointNotRunning:
+    except FirezoneError:
         return
     for row in rows:
         addresses = row["proxies"] if "proxies" in row else (row["proxy"], row["real"])
         yield from ((address, row["name"]) for address in addresses if address is not None)
+
+
+def _tell(document: dict[str, Any], *, as_json: bool) -> None:
+    """Write what was captured; not to stdout if packets go there."""
+    if as_json:
+        text = json.dumps({"schema": "firezone.debug.capture/1", **document})
+        click.echo(text, err=document["file"] == "-")
+    else:
+        counted = "{packets} packets of {device}, {missed} missed".format(**document)
+        click.echo(counted, err=True)
