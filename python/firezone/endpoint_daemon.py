@@ -109,7 +109,7 @@ class EndpointDaemon(ABC, Generic[SettingsT]):
         role: Mapping[str, object],
         memory: Memory | None,
     ) -> None:
-        """Start the core, with what was left to it; it takes commands alone for now."""
+        """Start the core, with what was left to it; packets wait until `_begin`."""
         stack.enter_context(
             undone(self._host.undo, self._logs, unless=lambda: self._lifecycle.is_handed_over)
         )
