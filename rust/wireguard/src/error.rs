@@ -72,7 +72,4 @@ pub enum ImportError {
     /// Exported with another key of ours, or for another peer.
     #[error("the exported tunnel belongs to other keys")]
     OtherKeys,
-    /// The keys that were given are refused.
-    #[error(transparent)]
-    Tunnel(#[from] TunnelError),
 }

@@ -21,13 +21,9 @@ use packet::Instant;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::entropy::Entropy;
 use crate::error::ImportError;
 use crate::handshake::Keys;
 use crate::kdf::hash;
-use crate::key::{PresharedKey, PublicKey};
-use crate::node::Node;
-use crate::profile::Profile;
 use crate::session::{Role, Session};
 use crate::sessions::Sessions;
 use crate::tai64n::Timestamp;
@@ -111,29 +107,12 @@ impl Tunnel {
         Exported(out)
     }
 
-    /// Takes over what another process exported: sessions go on where they were, 2^20 counters
-    /// later and with windows that have seen everything before.
+    /// Takes over what another process exported, in a tunnel that was just made with
+    /// [`Exported::connection`]: sessions go on where they were, 2^20 counters later and with windows
+    /// that have seen everything before.
     ///
     /// The key, the preshared key and the profile are not part of it, they come from the
     /// configuration. Both processes must have the same clock.
-    ///
-    /// # Errors
-    /// [`ImportError`]; a [`Tunnel::new`] takes its place then.
-    pub fn import(
-        node: &Node,
-        peer: PublicKey,
-        psk: Option<PresharedKey>,
-        profile: Profile,
-        entropy: Entropy,
-        exported: &Exported,
-        now: Instant,
-    ) -> Result<Self, ImportError> {
-        let mut tunnel = Self::new(node, peer, psk, profile, exported.connection(), entropy)?;
-        tunnel.inherit(exported, now)?;
-        Ok(tunnel)
-    }
-
-    /// As [`Tunnel::import`], into a tunnel that was just made with [`Exported::connection`].
     ///
     /// # Errors
     /// [`ImportError`]; nothing has changed then.

@@ -23,8 +23,9 @@ fn import(of: usize, pair: &Pair, exported: &Exported) -> Result<Tunnel, ImportE
     let node = Node::new(private(own), Entropy::new([77; 32]), WALL, pair.now);
     let psk = Some(PresharedKey::from_bytes([7; 32]));
     let entropy = Entropy::new([78; 32]);
-    let profile = exact(Profile::FIREZONE_ICE);
-    Tunnel::import(&node, private(peer).public_key(), psk, profile, entropy, exported, pair.now)
+    let (key, profile) = (private(peer).public_key(), exact(Profile::FIREZONE_ICE));
+    let mut tunnel = Tunnel::new(&node, key, psk, profile, exported.connection(), entropy).unwrap();
+    tunnel.inherit(exported, pair.now).map(|()| tunnel)
 }
 
 fn counter(message: &[u8]) -> u64 {

@@ -52,8 +52,10 @@ fn after(counter: u64, profile: Profile) -> Pair {
     let exported = Exported::from_bytes(Zeroizing::new(bytes)).unwrap();
     let (peer, psk) = (private(2).public_key(), Some(PresharedKey::from_bytes([7; 32])));
     let (node, entropy) = (&pair.ends[0].node, Entropy::new([78; 32]));
-    let imported = Tunnel::import(node, peer, psk, profile, entropy, &exported, pair.now);
-    pair.ends[0].tunnel = imported.unwrap();
+    let connection = exported.connection();
+    let mut tunnel = Tunnel::new(node, peer, psk, profile, connection, entropy).unwrap();
+    tunnel.inherit(&exported, pair.now).unwrap();
+    pair.ends[0].tunnel = tunnel;
     pair
 }
 
