@@ -51,7 +51,9 @@ class Systemd:
         (self.programs / "systemctl").write_text(_SYSTEMCTL)
         (self.programs / "systemctl").chmod(0o755)
         script = _START.format(folder=self._folder, home=self._home, program=PROGRAM)
-        command = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", script]
+        # At SIGTERM it ends its units first.
+        ends = ("setpriv", "--pdeathsig", "TERM", "--")
+        command = [*ends, "unshare", "--mount", "--propagation", "private", "sh", "-ec", script]
         with (self._folder / "systemd.out").open("ab") as out:
             self._process = subprocess.Popen(command, stdout=out, stderr=out)
         give_up = time.monotonic() + PATIENCE

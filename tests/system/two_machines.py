@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
+from tests.system.leftovers import watch
+
 from firezone.control import ControlClient
 from firezone.errors import FirezoneError
 from firezone.lab import namespaces
@@ -77,6 +79,7 @@ class TwoMachines:
         """Who starts a program, if that is more than this test."""
 
     def __enter__(self) -> Self:
+        watch()
         namespaces.remove_stale()
         self.folder = Path(tempfile.mkdtemp(prefix=f"firezone-lab-{os.getpid()}-"))
         self.folder.chmod(0o755)

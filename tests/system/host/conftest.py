@@ -84,7 +84,9 @@ class Host:
         self.pid = self._holder.pid
 
     def start_outside(self, argv: list[str], **options: Any) -> subprocess.Popen[Any]:
-        process = subprocess.Popen(argv, **options)
+        # It dies with this process, however that ends.
+        command = ["setpriv", "--pdeathsig", "KILL", "--", *argv]
+        process = subprocess.Popen(command, **options)
         self._processes.append(process)
         return process
 
