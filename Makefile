@@ -93,29 +93,29 @@ fmt: ## Format Rust and Python
 
 .PHONY: promise
 promise: setup ## Hold the promise over its full matrix, in virtual and real time; writes docs/results/promise.md
-	$(BIN)/python tests/promise/run.py --firezone $(BIN)/firezone $(ARGS)
+	$(BIN)/python -m tests.promise.run --firezone $(BIN)/firezone $(ARGS)
 
 .PHONY: restarts
 restarts: setup ## Kill Clients and Gateways in mid-transfer; writes docs/results/restarts.md
-	$(BIN)/python tests/restarts/run.py $(ARGS)
+	$(BIN)/python -m tests.restarts.run $(ARGS)
 
 .PHONY: transfers
 transfers: setup ## Carry 1 GiB through the tunnel in each of 16 ways; writes docs/results/transfers.md
-	$(BIN)/python tests/transfers/run.py $(ARGS)
+	$(BIN)/python -m tests.transfers.run $(ARGS)
 
 .PHONY: interop
 interop: setup ## Put plain WireGuard programs in the place of ours, with 1 GiB and rekeys; writes docs/results/interop.md
 	cargo install --locked --quiet --root $(CARGO_TARGET_DIR)/tools boringtun-cli
 	if command -v go >/dev/null; then GOBIN=$(CARGO_TARGET_DIR)/tools/bin go install golang.zx2c4.com/wireguard@latest; fi
-	$(BIN)/python tests/interop/run.py --programs $(CARGO_TARGET_DIR)/tools/bin $(ARGS)
+	$(BIN)/python -m tests.interop.run --programs $(CARGO_TARGET_DIR)/tools/bin $(ARGS)
 
 .PHONY: silences
 silences: setup ## Wait through silences, stops and clock jumps in real time; writes docs/results/silences.md
-	$(BIN)/python tests/silences/run.py $(ARGS)
+	$(BIN)/python -m tests.silences.run $(ARGS)
 
 .PHONY: floods
 floods: setup ## Flood a Gateway with handshakes, and count what others notice; writes docs/results/floods.md
-	$(BIN)/python tests/floods/run.py $(ARGS)
+	$(BIN)/python -m tests.floods.run $(ARGS)
 
 .PHONY: faults
 faults: ## Plant one fault after the other and see a test of its rule fail; writes docs/results/faults.md

@@ -6,23 +6,16 @@ heard of connects. The same load to a port at which nobody listens, and no load,
 
 from __future__ import annotations
 
-import argparse
-import datetime as dt
 import os
-import signal
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
+from tests import results
+from tests.system.hostile import ECHO, FLOOD, STEADY
+from tests.system.newcomer import Newcomer
+from tests.system.two_machines import NAME, SITE, TwoMachines
 
-from tests.system.hostile import ECHO, FLOOD, STEADY  # noqa: E402 - the path comes first
-from tests.system.newcomer import Newcomer  # noqa: E402
-from tests.system.two_machines import NAME, SITE, TwoMachines  # noqa: E402
-
-RESULTS = ROOT / "docs" / "results" / "floods.md"
 PORT = "52625"
 CLOSED = "9"
 STEADY_RATE = 500
@@ -122,12 +115,24 @@ def _full(machines: TwoMachines) -> int:
     return int(shown.split()[-2])
 
 
-def report(runs: list[Came], rate: int, seconds: int) -> str:
+def report(runs: list[Came], rate: int, seconds: int) -> list[str]:
     """Write the page."""
-    day = dt.datetime.now(dt.UTC).date()
+    day = results.today()
     heads = ("initiations", "offered, /s", "looked at, /s", "socket was full", "lost of the flow")
     heads = (*heads, "newcomer", "load")
-    lines = [
+    rows = [
+        (
+            came.load.name,
+            f"{came.offered:,.0f}",
+            f"{came.reached:,.0f}",
+            f"{came.full:,}",
+            f"{came.sent - came.back} of {came.sent:,} ({came.loss:.2%})",
+            f"{came.newcomer:.1f} s",
+            f"{came.busy:.1f}",
+        )
+        for came in runs
+    ]
+    return [
         "# A flood of handshakes",
         "",
         f"Written by `make floods` on {day}: {rate:,} initiations a second for {seconds} s, each",
@@ -141,40 +146,22 @@ def report(runs: list[Came], rate: int, seconds: int) -> str:
         "beside it, and no load; in what is lost there the Gateway has no part. *load* is the load",
         "average of one minute: it tells how busy the host was with this and with anything else.",
         "",
-        f"| {' | '.join(heads)} |",
-        "|---|---|---|---|---|---|---|",
+        *results.table(heads, rows),
     ]
-    for came in runs:
-        cells = (
-            came.load.name,
-            f"{came.offered:,.0f}",
-            f"{came.reached:,.0f}",
-            f"{came.full:,}",
-            f"{came.sent - came.back} of {came.sent:,} ({came.loss:.2%})",
-            f"{came.newcomer:.1f} s",
-            f"{came.busy:.1f}",
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
 
 
 def main() -> int:
     """Run all loads."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = results.options(__doc__, "floods.md")
     parser.add_argument("--rate", type=int, default=50_000, help="initiations a second")
     parser.add_argument("--seconds", type=int, default=30, help="how long each load lasts")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="where the page goes")
     given = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    if os.geteuid() != 0:
-        sys.stderr.write("needs root: it makes network namespaces\n")
-        return 6
+    results.begin()
     runs = []
     for load in LOADS:
         runs.append(run(load, given.rate, given.seconds))
-        sys.stdout.write(f"{runs[-1]}\n")
-        sys.stdout.flush()
-    given.results.write_text(report(runs, given.rate, given.seconds))
+        results.say(runs[-1])
+    results.write(given.results, report(runs, given.rate, given.seconds))
     return int(any(came.loss > MOST_LOSS for came in runs))
 
 

@@ -9,8 +9,6 @@ runs a part; the page keeps the others with their dates.
 
 from __future__ import annotations
 
-import argparse
-import datetime as dt
 import json
 import os
 import platform
@@ -23,8 +21,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, Final
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "docs" / "results" / "promise.md"
+from tests import results
+
 RECORDS = (
     "same", "rotate", "replace", "lose-family",
     "servfail", "refused", "nxdomain", "timeout", "late",
@@ -46,19 +44,13 @@ WAYS: Final = {"tunnel": "encrypted, two processes", "process": "in one process"
 COLUMNS = ("lost", "duplicated", "reordered", "misdirected", "resets", "recreations_completed")
 
 
-def say(text: str) -> None:
-    """Write a line at once."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
 def virtual(seed: int, seeds: int) -> tuple[list[dict[str, Any]], bool]:
     """Run the matrix in virtual time; return its rows and whether all held."""
     command = ["cargo", "test", "--locked", "--profile", "ci", "-p", "simulation", "--test", "it"]
     environment = {**os.environ, "PROMISE_SEED": str(seed), "PROMISE_SEEDS": str(seeds)}
     done = subprocess.run(
         [*command, "--", "--ignored", "--nocapture", "the_promise_holds"],
-        cwd=ROOT,
+        cwd=results.ROOT,
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
@@ -73,7 +65,7 @@ def real(firezone: str, records: str, direction: str, seconds: int, *more: str) 
     options = ["--records", records, "--direction", direction, "--seconds", str(seconds), *more]
     command = [firezone, "demo", "--policy", "keep", "--json", *options]
     with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=results.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
         try:
             output, errors = running.communicate(timeout=seconds + PATIENCE)
@@ -89,7 +81,7 @@ def real(firezone: str, records: str, direction: str, seconds: int, *more: str) 
                 verdict = {"verdict": f"exit code {running.returncode}: {errors.strip()[-200:]}"}
     row = {"options": " ".join(options), "verdict": verdict["verdict"]}
     row |= verdict.get("policies", {}).get("keep", {})
-    say(f"{row['options']:70} {row['verdict']}")
+    results.say(f"{row['options']:70} {row['verdict']}")
     return row
 
 
@@ -109,25 +101,26 @@ def virtual_table(rows: list[dict[str, Any]]) -> list[str]:
     by_records: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         by_records[row["records"]].append(row)
-    head = "| records | runs | packets | re-creations | look-ups | changes | not set up in time |"
-    lines = [head, "|---" * 7 + "|"]
+    heads = ("records", "runs", "packets", "re-creations", "look-ups", "changes")
+    lines = []
     for records, of in by_records.items():
         sums = (
             f"{sum(row.get(key, 0) for row in of):,}"
             for key in ("packets", "recreations", "lookups", "changes")
         )
         late = sum(row.get("late", False) for row in of)
-        lines.append(f"| {records} | {len(of) - late} | {' | '.join(sums)} | {late} |")
-    return lines
+        lines.append((records, str(len(of) - late), *sums, str(late)))
+    return results.table((*heads, "not set up in time"), lines)
 
 
 def real_table(rows: list[dict[str, Any]]) -> list[str]:
     """One line per run."""
-    head = ("options", "way", "verdict", "MB", "SHA-256 equal", *COLUMNS, "longest gap, ms")
-    lines = [f"| {' | '.join(head).replace('_', ' ')} |", "|---" * len(head) + "|"]
+    told = (column.replace("_", " ") for column in COLUMNS)
+    heads = ("options", "way", "verdict", "MB", "SHA-256 equal", *told, "longest gap, ms")
+    lines = []
     for row in rows:
         gap = row.get("longest_gap_ms")
-        cells = [
+        cells = (
             f"`{row['options']}`",
             WAYS.get(row.get("path"), ""),
             f"**{row['verdict']}**",
@@ -135,9 +128,9 @@ def real_table(rows: list[dict[str, Any]]) -> list[str]:
             {True: "yes", False: "no"}.get(row.get("sha256_equal"), ""),
             *(str(row.get(column, "")) for column in COLUMNS),
             f"{gap:.1f}" if isinstance(gap, (int, float)) else "",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+        )
+        lines.append(cells)
+    return results.table(heads, lines)
 
 
 def virtual_part(seed: int, rows: list[dict[str, Any]], held: bool) -> list[str]:
@@ -171,21 +164,19 @@ def real_part(runs: list[dict[str, Any]]) -> list[str]:
 
 def dated(lines: list[str]) -> str:
     """Begin a section with when and where it was measured."""
-    day = dt.datetime.now(dt.UTC).date()
-    return "\n".join([f"Run on {day}. {machine()}.", "", *lines])
+    return "\n".join([f"Run on {results.today()}. {machine()}.", "", *lines])
 
 
-def write(parts: dict[str, str]) -> None:
+def write(path: Path, parts: dict[str, str]) -> None:
     """Write the page: the parts given, and the others as they stand there."""
-    former = RESULTS.read_text() if RESULTS.exists() else ""
+    former = path.read_text() if path.exists() else ""
     standing = dict(re.findall(r"^## (.+)\n\n((?:(?!## ).*\n)*)", former, re.MULTILINE))
     page = ["# The promise over its matrix", "", "Written by `make promise`."]
     for part, title in PARTS.items():
         text = parts.get(part) or standing.get(title, "").strip()
         if text:
             page += ["", f"## {title}", "", text]
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text("\n".join(page) + "\n")
+    results.write(path, page)
 
 
 def process_runs(firezone: str, seconds: int, long: int) -> list[dict[str, Any]]:
@@ -214,7 +205,7 @@ def tunnel_runs(firezone: str, seconds: int) -> list[dict[str, Any]]:
 
 def main() -> int:
     """Run the parts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = results.options(__doc__, "promise.md")
     parser.add_argument("--firezone", default="firezone", help="the program to run the demo with")
     parser.add_argument("--seed", type=int, help="first seed; random if not given")
     parser.add_argument("--seeds", type=int, default=2, help="seeds per point of the matrix")
@@ -222,16 +213,15 @@ def main() -> int:
     parser.add_argument("--long", type=int, default=30, help="length of a lossy run")
     parser.add_argument("--only", choices=tuple(PARTS), action="append", help="a part; all if none")
     given = parser.parse_args()
-    # Started in the background SIGINT is ignored, by all children too, and nothing ends by it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    results.begin()
     wanted = given.only or tuple(PARTS)
     parts: dict[str, str] = {}
     all_held = True
     if "virtual" in wanted:
         seed = given.seed if given.seed is not None else random.SystemRandom().randrange(1 << 32)
-        say(f"seed {seed}")
+        results.say(f"seed {seed}")
         rows, all_held = virtual(seed, given.seeds)
-        say(f"virtual: {len(rows)} runs, {'all held' if all_held else 'BROKEN'}")
+        results.say(f"virtual: {len(rows)} runs, {'all held' if all_held else 'BROKEN'}")
         parts["virtual"] = dated(virtual_part(seed, rows, all_held))
     for part, run in (
         ("process", lambda: process_runs(given.firezone, given.seconds, given.long)),
@@ -241,7 +231,7 @@ def main() -> int:
             runs = run()
             all_held = all_held and all(run["verdict"] == "kept" for run in runs)
             parts[part] = dated(real_part(runs))
-    write(parts)
+    write(given.results, parts)
     return int(not all_held)
 
 

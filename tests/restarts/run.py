@@ -7,9 +7,6 @@ on, looked at every 20 ms.
 
 from __future__ import annotations
 
-import argparse
-import datetime as dt
-import hashlib
 import os
 import signal
 import statistics
@@ -17,19 +14,16 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-
-from tests.system.service_manager import ServiceManager  # noqa: E402 - the path comes first
-from tests.system.two_machines import NAME, Role, TwoMachines  # noqa: E402
+from tests import results
+from tests.system.service_manager import ServiceManager
+from tests.system.transfers import arriving, sha256
+from tests.system.two_machines import NAME, Role, TwoMachines
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from pathlib import Path
 
-RESULTS = ROOT / "docs" / "results" / "restarts.md"
 SIZE = 32 * 2**20
 RATE = 48
 """Megabits a second of the underlay, so that a transfer lasts long enough to be hit. Not curl's own
@@ -60,8 +54,8 @@ class Came:
 class Watch:
     """Looks at what arrives, beside whatever happens, and notes the longest pause; a context."""
 
-    def __init__(self, target: Path) -> None:
-        self._target = target
+    def __init__(self, machines: TwoMachines, target: Path) -> None:
+        self._machines, self._target = machines, target
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._look)
         self.gap = 0.0
@@ -70,30 +64,17 @@ class Watch:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._is_over.set()
         self._thread.join()
 
     def _look(self) -> None:
-        before, since = arrived(self._target), time.monotonic()
+        before, since = arriving(self._machines, self._target), time.monotonic()
         while not self._is_over.wait(LOOK):
             now = time.monotonic()
             self.gap = max(self.gap, now - since)
-            if (bytes_now := arrived(self._target)) != before:
+            if (bytes_now := arriving(self._machines, self._target)) != before:
                 before, since = bytes_now, now
-
-
-def arrived(path: Path) -> int:
-    """Return the bytes that have arrived, wherever nginx keeps them meanwhile."""
-    if path.exists():
-        return path.stat().st_size
-    parts = list(path.parents[2].glob("body/*"))
-    return max((part.stat().st_size for part in parts if part.is_file()), default=0)
 
 
 def replace(machines: TwoMachines, way: Way, role: Role) -> None:
@@ -131,25 +112,22 @@ def run(way: Way, role: Role, direction: Direction) -> Came:
             assert paced.returncode == 0, paced.stderr
         curl = ("curl", "-sS", "--fail", "-m", str(PATIENCE), *what)
         process = machines.start("curl", machines.client, *curl)
-        machines.wait(lambda: arrived(target) > SIZE // 8, "the transfer")
-        with Watch(target) as watch:
+        machines.wait(lambda: arriving(machines, target) > SIZE // 8, "the transfer")
+        with Watch(machines, target) as watch:
             replace(machines, way, role)
             code = process.wait(PATIENCE + 20)
-        equal = code == 0 and _digest(target) == digest
+        equal = code == 0 and sha256(target) == digest
         # The manager's copies of descriptors go before the hosts do.
         machines.end(role, signal.SIGKILL)
     return Came(way, role, direction, equal, watch.gap)
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
-
-
-def report(runs: list[Came], load: float) -> str:
+def report(runs: list[Came], load: float) -> list[str]:
     """Write the page."""
-    day = dt.datetime.now(dt.UTC).date()
-    equal = sum(run.equal for run in runs)
-    lines = [
+    day = results.today()
+    heads = ("how it is replaced", "which", "direction", "runs", "SHA-256 equal")
+    kinds = dict.fromkeys((run.way, run.role, run.direction) for run in runs)
+    return [
         "# Restarts in mid-transfer",
         "",
         f"Written by `make restarts` on {day}: {SIZE >> 20} MiB through a DNS resource, two",
@@ -159,37 +137,33 @@ def report(runs: list[Came], load: float) -> str:
         f"of {load:.1f} meanwhile. The service manager is the test: it keeps descriptors and gives",
         "them to the next process as systemd does.",
         "",
-        "| how it is replaced | which | direction | runs | SHA-256 equal | gap: median, longest |",
-        "|---|---|---|---|---|---|",
+        *results.table((*heads, "gap: median, longest"), (_row(runs, *kind) for kind in kinds)),
+        "",
+        f"{sum(run.equal for run in runs)} of {len(runs)} transfers arrived whole.",
     ]
-    for way, words in WAYS.items():
-        for role in ("client", "gateway"):
-            for direction in ("up", "down"):
-                kind = (way, role, direction)
-                own = [run for run in runs if (run.way, run.role, run.direction) == kind]
-                if not own:
-                    continue
-                gaps = [run.gap for run in own]
-                cells = (
-                    words,
-                    role.capitalize(),
-                    direction,
-                    str(len(own)),
-                    str(sum(run.equal for run in own)),
-                    f"{statistics.median(gaps):.2f} s, {max(gaps):.2f} s",
-                )
-                lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", f"{equal} of {len(runs)} transfers arrived whole."]
-    return "\n".join(lines) + "\n"
+
+
+def _row(runs: list[Came], way: Way, role: Role, direction: Direction) -> tuple[str, ...]:
+    kind = (way, role, direction)
+    own = [run for run in runs if (run.way, run.role, run.direction) == kind]
+    gaps = [run.gap for run in own]
+    return (
+        WAYS[way],
+        role.capitalize(),
+        direction,
+        str(len(own)),
+        str(sum(run.equal for run in own)),
+        f"{statistics.median(gaps):.2f} s, {max(gaps):.2f} s",
+    )
 
 
 def main() -> int:
     """Run all of them."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = results.options(__doc__, "restarts.md")
     parser.add_argument("--runs", type=int, default=10, help="runs of each kind")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), help="how")
     given = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    results.begin()
     runs: list[Came] = []
     loads: list[float] = []
     for _ in range(given.runs):
@@ -197,11 +171,10 @@ def main() -> int:
             for role in ("client", "gateway"):
                 for direction in ("up", "down"):
                     came = run(way, role, direction)
-                    sys.stdout.write(f"{came}\n")
-                    sys.stdout.flush()
+                    results.say(came)
                     runs.append(came)
                     loads.append(os.getloadavg()[0])
-    RESULTS.write_text(report(runs, statistics.fmean(loads)))
+    results.write(given.results, report(runs, statistics.fmean(loads)))
     return int(not all(run.equal for run in runs))
 
 

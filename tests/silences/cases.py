@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from tests.silences.scripts import ASKING, CLOCK, SPEAKING
 from tests.system.second_gateway import SecondGateway
-from tests.system.transfers import MIB, Loading, sha256
+from tests.system.transfers import MIB, Loading, arriving, sha256
 from tests.system.two_machines import NAME, SITE, TwoMachines
 
 if TYPE_CHECKING:
@@ -185,9 +185,7 @@ class _Moving:
     def size(self) -> int:
         if self._loading:
             return self._loading.size
-        # nginx keeps what comes in a file of its own until all has come.
-        parts = (part for part in (self._machines.folder / "body").rglob("*") if part.is_file())
-        return max((part.stat().st_size for part in parts), default=0)
+        return arriving(self._machines, self._target)
 
     def ended(self) -> str:
         if self._loading:

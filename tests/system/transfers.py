@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
 
     from tests.system.two_machines import TwoMachines
 
-__all__ = ["Loading", "fetch", "send", "sha256"]
+__all__ = ["Loading", "arriving", "fetch", "send", "sha256"]
 
 MIB = 2**20
 
@@ -19,6 +20,16 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def arriving(machines: TwoMachines, path: Path) -> int:
+    """Return the bytes of a file that have come, wherever nginx keeps those of an upload."""
+    sizes = [0]
+    for place in (path, *(machines.folder / "body").glob("*")):
+        # It goes from there to here when all has come.
+        with contextlib.suppress(FileNotFoundError):
+            sizes.append(place.stat().st_size)
+    return max(sizes)
 
 
 def fetch(machines: TwoMachines, url: str, *options: str, patience: int = 100) -> str:

@@ -6,25 +6,18 @@ machines in namespaces, two processes, two files; curl and nginx; the verdict is
 
 from __future__ import annotations
 
-import argparse
-import datetime as dt
 import itertools
 import os
-import signal
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
+from tests import results
+from tests.system.transfers import MIB, fetch, send
+from tests.system.two_machines import NAME, SITE, UNDERLAY, TwoMachines
 
-from tests.system.transfers import MIB, fetch, send  # noqa: E402 - the path comes first
-from tests.system.two_machines import NAME, SITE, UNDERLAY, TwoMachines  # noqa: E402
-
-RESULTS = ROOT / "docs" / "results" / "transfers.md"
 PATIENCE = 600
 """Seconds that one file may take."""
 
@@ -84,8 +77,7 @@ def over(underlay: Family, size: int) -> list[Came]:
         runs = []
         for way in ways(underlay):
             runs.append(run(machines, way, digest))
-            sys.stdout.write(f"{runs[-1]}\n")
-            sys.stdout.flush()
+            results.say(runs[-1])
         peer = machines.call("client", "status")["peers"][0]
         through = peer["received_bytes"] + peer["sent_bytes"]
         if through < len(runs) * size * MIB:
@@ -93,10 +85,24 @@ def over(underlay: Family, size: int) -> list[Came]:
     return runs
 
 
-def report(runs: list[Came], size: int) -> str:
+def report(runs: list[Came], size: int) -> list[str]:
     """Write the page."""
-    day = dt.datetime.now(dt.UTC).date()
-    lines = [
+    day = results.today()
+    heads = ("underlay", "inside", "through a", "direction", "SHA-256 equal", "seconds", "MiB/s")
+    rows = [
+        (
+            f"IPv{came.underlay}",
+            f"IPv{came.inner}",
+            came.kind,
+            came.direction,
+            ("yes" if came.equal else "**no**") + (f" ({came.fault})" if came.fault else ""),
+            f"{came.seconds:.1f}",
+            f"{size / came.seconds:.0f}",
+            f"{came.busy:.0f}",
+        )
+        for came in runs
+    ]
+    return [
         "# Large files through the tunnel",
         "",
         f"Written by `make transfers` on {day}: {size} MiB each, by curl and nginx between two",
@@ -107,37 +113,20 @@ def report(runs: list[Came], size: int) -> str:
         "*load* is the load average of one minute at the end of each: it tells what else the host",
         "did.",
         "",
-        "| underlay | inside | through a | direction | SHA-256 equal | seconds | MiB/s | load |",
-        "|---|---|---|---|---|---|---|---|",
+        *results.table((*heads, "load"), rows),
+        "",
+        f"{sum(came.equal for came in runs)} of {len(runs)} arrived whole.",
     ]
-    for came in runs:
-        cells = (
-            f"IPv{came.underlay}",
-            f"IPv{came.inner}",
-            came.kind,
-            came.direction,
-            ("yes" if came.equal else "**no**") + (f" ({came.fault})" if came.fault else ""),
-            f"{came.seconds:.1f}",
-            f"{size / came.seconds:.0f}",
-            f"{came.busy:.0f}",
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", f"{sum(came.equal for came in runs)} of {len(runs)} arrived whole."]
-    return "\n".join(lines) + "\n"
 
 
 def main() -> int:
     """Run all of them."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = results.options(__doc__, "transfers.md")
     parser.add_argument("--size", type=int, default=1024, help="MiB of each file")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="where the page goes")
     given = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    if os.geteuid() != 0:
-        sys.stderr.write("needs root: it makes network namespaces\n")
-        return 6
+    results.begin()
     runs = [came for underlay in FAMILIES for came in over(underlay, given.size)]
-    given.results.write_text(report(runs, given.size))
+    results.write(given.results, report(runs, given.size))
     return int(not all(came.equal for came in runs))
 
 
