@@ -2,30 +2,31 @@
 
 Each program, in each role: a large file both ways, two rekeys in real time while a file loads, and
 a file during which both ends move to other addresses. Two machines in namespaces, curl and nginx.
+The programs run side by side, each in a process of its own: most of it is waiting for rekeys.
 """
 
 from __future__ import annotations
 
-import argparse
-import datetime as dt
+import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
+from tests import results
+from tests.system.plain_wireguard import WIREGUARD_GO, PlainWireGuard, Program
+from tests.system.transfers import MIB, Loading, fetch, send
+from tests.system.two_machines import SITE, Role, TwoMachines
 
-from tests.system.plain_wireguard import WIREGUARD_GO, PlainWireGuard, Program  # noqa: E402
-from tests.system.transfers import MIB, Loading, fetch, send  # noqa: E402
-from tests.system.two_machines import SITE, Role, TwoMachines  # noqa: E402
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-RESULTS = ROOT / "docs" / "results" / "interop.md"
 URL = f"http://{SITE[0]}"
+ROLES: tuple[Role, ...] = ("gateway", "client")
 REKEYS = 2
 REKEY_AFTER = 120
 PATIENCE = 900
@@ -41,18 +42,17 @@ class Came:
 
     program: str
     role: Role
-    down: bool
-    up: bool
-    handshakes: tuple[int, ...]
+    down: bool = False
+    up: bool = False
+    handshakes: Sequence[int] = ()
     """When they were: seconds since the first."""
-    slow: bool
-    roamed: bool
+    slow: bool = False
+    roamed: bool = False
     fault: str = ""
 
-    @property
-    def is_good(self) -> bool:
+    def is_good(self, rekeys: int) -> bool:
         """Whether all of it was as it should be."""
-        parts = (self.down, self.up, self.slow, self.roamed, len(self.handshakes) > REKEYS)
+        parts = (self.down, self.up, self.slow, self.roamed, len(self.handshakes) > rekeys)
         return all(parts)
 
 
@@ -138,30 +138,12 @@ def _go_version(program: Path) -> str:
     return row.split()[2]
 
 
-def report(runs: list[Came], size: int) -> str:
+def report(runs: list[Came], size: int, rekeys: int) -> list[str]:
     """Write the page."""
-    day = dt.datetime.now(dt.UTC).date()
-    lines = [
-        "# Plain WireGuard programs in the place of ours",
-        "",
-        f"Written by `make interop` on {day}. {size} MiB each way through a CIDR resource; a slow",
-        "load during which the program's `wg show latest-handshakes` is asked every second: when",
-        f"each was, since the first that it told, and {REKEYS} rekeys at least; and a load of",
-        f"{MOVE_SIZE} MiB during which first our side, then the program's, goes on from another",
-        "underlay address, which `wg show endpoints` and `firezone client|gateway status` must",
-        "tell. *yes* for a file is an equal SHA-256. Two machines in namespaces of a host with",
-        f"{os.cpu_count()} cores; the program's device has an MTU of 1420, ours 1280.",
-        "boringtun runs with `--disable-connected-udp`, because the kernel fixes the source",
-        "address of its connected sockets; and with a `persistent-keepalive` of 5 s, for roaming:",
-        "what it hears and says within one tick of 250 ms has one time to it, and then it says",
-        "nothing after a silence until the next rekey. A download whose host had moved was seen",
-        "to stand for 120 s without it.",
-        "",
-        "| program | in the place of our | down | up | handshakes | slow load | roaming |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for came in runs:
-        cells = (
+    day = results.today()
+    heads = ("program", "in the place of our", "down", "up", "handshakes", "slow load", "roaming")
+    rows = [
+        (
             came.program,
             came.role.capitalize(),
             _said(is_so=came.down),
@@ -170,40 +152,71 @@ def report(runs: list[Came], size: int) -> str:
             _said(is_so=came.slow),
             _said(is_so=came.roamed) + (f" ({came.fault})" if came.fault else ""),
         )
-        lines.append(f"| {' | '.join(cells)} |")
-    good = sum(came.is_good for came in runs)
-    lines += ["", f"{good} of {len(runs)} were as they should be."]
-    return "\n".join(lines) + "\n"
+        for came in runs
+    ]
+    good = sum(came.is_good(rekeys) for came in runs)
+    return [
+        "# Plain WireGuard programs in the place of ours",
+        "",
+        f"Written by `make interop` on {day}. {size} MiB each way through a CIDR resource; a slow",
+        "load during which the program's `wg show latest-handshakes` is asked every second: when",
+        f"each was, since the first that it told, and {rekeys} rekeys at least; and a load of",
+        f"{MOVE_SIZE} MiB during which first our side, then the program's, goes on from another",
+        "underlay address, which `wg show endpoints` and `firezone client|gateway status` must",
+        "tell. *yes* for a file is an equal SHA-256. Two machines in namespaces of a host with",
+        f"{os.cpu_count()} cores; the program's device has an MTU of 1420, ours 1280. All of the",
+        "programs ran side by side.",
+        "boringtun runs with `--disable-connected-udp`, because the kernel fixes the source",
+        "address of its connected sockets; and with a `persistent-keepalive` of 5 s, for roaming:",
+        "what it hears and says within one tick of 250 ms has one time to it, and then it says",
+        "nothing after a silence until the next rekey. A download whose host had moved was seen",
+        "to stand for 120 s without it.",
+        "",
+        *results.table(heads, rows),
+        "",
+        f"{good} of {len(runs)} were as they should be.",
+    ]
 
 
 def _said(*, is_so: bool) -> str:
     return "yes" if is_so else "**no**"
 
 
+def side_by_side(programs: list[Program], arguments: list[str]) -> list[Came]:
+    """Run each program in a process of its own; return what came of all, in their order."""
+    parts = [(*arguments, "--part", program.name) for program in programs]
+    runs = []
+    for program, said in zip(
+        programs, results.side_by_side("tests.interop.run", parts, pause=5), strict=True
+    ):
+        told = {row["role"]: row for row in said}
+        for role in ROLES:
+            broke = {"program": program.name, "role": role, "fault": "it broke: see above"}
+            runs.append(Came(**told.get(role, broke)))
+            results.say(runs[-1])
+    return runs
+
+
 def main() -> int:
     """Run all programs in both roles."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = results.options(__doc__, "interop.md")
     parser.add_argument("--programs", type=Path, required=True, help="folder of built programs")
     parser.add_argument("--size", type=int, default=1024, help="MiB of the large file")
     parser.add_argument("--only", default="", help="part of the name of the programs to run")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="where the page goes")
     parser.add_argument("--rekeys", type=int, default=REKEYS, help="rekeys that are waited for")
+    parser.add_argument("--part", help="this program alone, as lines of JSON and without a page")
     given = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    if os.geteuid() != 0:
-        sys.stderr.write("needs root: it makes network namespaces\n")
-        return 6
-    runs = []
-    for program in found_programs(given.programs):
-        if given.only not in program.name:
-            continue
-        for role in ("gateway", "client"):
-            came = run(program, role, given.size, given.rekeys)
-            sys.stdout.write(f"{came}\n")
-            sys.stdout.flush()
-            runs.append(came)
-    given.results.write_text(report(runs, given.size))
-    return int(not runs or not all(came.is_good for came in runs))
+    results.begin()
+    programs = found_programs(given.programs)
+    if given.part:
+        program = next(program for program in programs if program.name == given.part)
+        for role in ROLES:
+            results.say(json.dumps(asdict(run(program, role, given.size, given.rekeys))))
+        return 0
+    wanted = [program for program in programs if given.only in program.name]
+    runs = side_by_side(wanted, sys.argv[1:])
+    results.write(given.results, report(runs, given.size, given.rekeys))
+    return int(not runs or not all(came.is_good(given.rekeys) for came in runs))
 
 
 if __name__ == "__main__":
