@@ -49,6 +49,19 @@ def still_running(pid: int) -> list[str]:
     return [line for line in listed.stdout.splitlines() if f"firezone-lab-{pid}-" in line]
 
 
+def programs_of(pid: int) -> list[Path]:
+    """Return the processes in the namespaces of a laboratory, those that bear no sign of it too.
+
+    Each as a path that is there until it ends, although nobody may have asked yet how it did.
+    """
+    found = []
+    for entry in Path("/var/run/netns").glob(f"fz-*-{pid}"):
+        listing = ["ip", "netns", "pids", entry.name]
+        listed = subprocess.run(listing, capture_output=True, text=True, check=True)
+        found += [Path("/proc", number, "exe") for number in listed.stdout.split()]
+    return found
+
+
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "LOG_DIR": str(tmp_path / "logs"), "NO_COLOR": "1"}
@@ -110,6 +123,11 @@ def left_behind_fixture() -> Callable[[int], list[str]]:
 @pytest.fixture(name="still_running")
 def still_running_fixture() -> Callable[[int], list[str]]:
     return still_running
+
+
+@pytest.fixture(name="programs_of")
+def programs_of_fixture() -> Callable[[int], list[Path]]:
+    return programs_of
 
 
 @pytest.fixture

@@ -59,22 +59,25 @@ def test_what_a_killed_demo_left_is_removed_by_the_next_one(
     wait_for: Callable[[Callable[[], bool]], None],
     left_behind: Callable[[int], list[str]],
     still_running: Callable[[int], list[str]],
+    programs_of: Callable[[int], list[Path]],
 ) -> None:
     process = start("--policy", "keep", "--seconds", "60")
     wait_for(lambda: is_transferring(environment))
+    programs = programs_of(process.pid)
     running = still_running(process.pid)
     for command in ("firezone client up", "firezone gateway run"):
         assert any(command in line for line in running), running
     process.kill()
     process.communicate(timeout=30)
     assert left_behind(process.pid) != []
-    # Nobody ends them: they die with who started them.
+    # Nobody ends them: they die with who started them, but for children that they have.
     wait_for(lambda: still_running(process.pid) == [])
 
     ended = demo("--policy", "keep", "--seconds", "1", "--json")
 
     assert ended.code in (0, 1), ended.err
     assert left_behind(process.pid) == []
+    assert [program for program in programs if program.exists()] == []
 
 
 def test_keep_leaves_it_running_and_ctrl_c_ends_it(

@@ -24,23 +24,19 @@ with TwoMachines() as machines:
 
 
 def test_nothing_is_left_of_a_run_that_is_killed(
-    wait_for: Callable[[Callable[[], bool]], None], left_behind: Callable[[int], list[str]]
+    wait_for: Callable[[Callable[[], bool]], None],
+    left_behind: Callable[[int], list[str]],
+    programs_of: Callable[[int], list[Path]],
 ) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root")
     with subprocess.Popen([sys.executable, "-c", RUN], cwd=ROOT, stdout=subprocess.PIPE) as run:
         assert run.stdout is not None
         assert run.stdout.readline() == b"ready\n"
-        listing = ["ip", "netns", "pids", f"fz-site-{run.pid}"]
-
-        def programs() -> list[Path]:
-            listed = subprocess.run(listing, capture_output=True, text=True, check=True)
-            return [Path("/proc", pid) for pid in listed.stdout.split()]
-
         # nginx, its two workers, and dnsmasq.
-        wait_for(lambda: len(programs()) == 4)
-        running = programs()
+        wait_for(lambda: len(programs_of(run.pid)) == 4)
+        programs = programs_of(run.pid)
         run.kill()
 
-    wait_for(lambda: not any(path.exists() for path in running))
+    wait_for(lambda: not any(program.exists() for program in programs))
     wait_for(lambda: left_behind(run.pid) == [])
