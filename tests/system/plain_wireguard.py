@@ -72,9 +72,9 @@ class PlainWireGuard:
         self._machines = machines
         self._role = role
         self._program = program
-        self._host = {"client": machines.client, "gateway": machines.gateway}[role]
+        self._host = machines.host(role)
         self._other: Role = "gateway" if role == "client" else "client"
-        self._other_host = {"client": machines.client, "gateway": machines.gateway}[self._other]
+        self._other_host = machines.host(self._other)
         self.place, self.other_place = UNDERLAY[role][0], UNDERLAY[self._other][0]
         # Control sockets are files, and those are shared by all namespaces.
         self.device = f"wg-fz{os.getpid()}"

@@ -10,8 +10,6 @@ from tests.system.two_machines import FIREZONE, QUIET, RESOLVER, RESOURCES
 from firezone.lab.namespaces import Namespace
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from tests.system.two_machines import TwoMachines
 
 __all__ = ["SecondGateway"]
@@ -52,12 +50,7 @@ class SecondGateway:
         self._key = made.stdout.strip()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if "second" in self._machines.running:
             self._machines.end("second")
         self._host.remove()

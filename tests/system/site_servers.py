@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tests.system.nginx import write_settings
 from tests.system.two_machines import NAME, SITE
 
 if TYPE_CHECKING:
@@ -43,27 +44,6 @@ mount --bind {folder}/shadow /etc/shadow
 mount -t tmpfs tmpfs /run
 mkdir /run/sshd
 exec {program} -D -e -f {folder}/sshd_config
-"""
-_HTTP2: Final = """
-daemon off;
-user root;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log {folder}/nginx.log;
-events {{}}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  client_max_body_size 0;
-  server {{
-    listen 443 ssl http2;
-    listen [::]:443 ssl http2;
-    ssl_certificate {folder}/site.crt;
-    ssl_certificate_key {folder}/site.key;
-    root {www};
-    location /upload/ {{ dav_methods PUT; }}
-  }}
-}}
 """
 
 
@@ -191,7 +171,8 @@ class Http2Server:
         for command in ((*new, *ca), (*new, *site, *signed, *named)):
             made = machines.inside(machines.site, *command)
             assert made.returncode == 0, made.stderr
-        text = _HTTP2.format(folder=folder, www=machines.folder / "www")
-        (folder / "nginx.conf").write_text(text)
-        machines.start("http2", machines.site, "nginx", "-c", str(folder / "nginx.conf"))
+        listen = ("listen 443 ssl http2;", "listen [::]:443 ssl http2;")
+        own = f"ssl_certificate {folder}/site.crt; ssl_certificate_key {folder}/site.key;"
+        settings = write_settings(folder, machines.folder / "www", *listen, own)
+        machines.start("http2", machines.site, "nginx", "-c", settings)
         wait_until_it_listens(machines, "http2")

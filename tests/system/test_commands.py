@@ -22,7 +22,7 @@ def machines(machines: TwoMachines) -> TwoMachines:
 
 
 def firezone(machines: TwoMachines, role: Role, *argv: str) -> subprocess.CompletedProcess[str]:
-    namespace = {"client": machines.client, "gateway": machines.gateway}[role]
+    namespace = machines.host(role)
     socket = ("--socket", str(machines.socket(role)))
     return machines.inside(namespace, *FIREZONE, *argv, *socket)
 
@@ -98,7 +98,7 @@ def test_what_passes_inside_the_tunnel_is_captured_with_its_names(machines: TwoM
     machines.payload(2**20)
 
     for role, file in written.items():
-        namespace = {"client": machines.client, "gateway": machines.gateway}[role]
+        namespace = machines.host(role)
         socket = ("--socket", str(machines.folder / f"{role}.sock"))
         argv = (*FIREZONE, "debug", "capture", "-w", str(file), *socket)
         machines.start(f"capture-{role}", namespace, *argv)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from tests.system.two_machines import Role
 
-    from firezone.lab.namespaces import Namespace
-
 URL = f"http://{NAME}/file"
 ROLES: list[Role] = ["client", "gateway"]
 SECRETS = (b"fzconn", b"fzwg")
@@ -114,20 +112,16 @@ def told(machines: TwoMachines, role: Role, event: str) -> dict[str, Any]:
     return line
 
 
-def host_of(machines: TwoMachines, role: Role) -> Namespace:
-    return {"client": machines.client, "gateway": machines.gateway}[role]
-
-
 def device(machines: TwoMachines, role: Role) -> int:
     """Return the number of a role's device: another one if it was made anew."""
-    index: int = host_of(machines, role).link("tun-firezone")["ifindex"]
+    index: int = machines.host(role).link("tun-firezone")["ifindex"]
     return index
 
 
 def look(machines: TwoMachines, role: Role) -> list[list[str]]:
     """Return what a host has of addresses, routes, rules and packet filters."""
     commands = ("ip -o link", "ip rule; ip -6 rule", "ip route show table all", "nft list ruleset")
-    shown = [machines.inside(host_of(machines, role), "sh", "-c", text).stdout for text in commands]
+    shown = [machines.inside(machines.host(role), "sh", "-c", text).stdout for text in commands]
     return [text.splitlines() for text in shown]
 
 
@@ -260,7 +254,7 @@ def test_r38_a_successor_that_dies_leaves_the_host_as_it_was_before(
     path = str(machines.folder / "run" / f"{role}.handover.sock")
     request = '{"take_over": 1}\n'
 
-    done = machines.inside(host_of(machines, role), *machines.script("ask", ASK), path, request)
+    done = machines.inside(machines.host(role), *machines.script("ask", ASK), path, request)
 
     assert "tun" in done.stdout, done.stderr
     assert machines.running[role].wait(PATIENCE) != 0

@@ -46,7 +46,7 @@ class Machine:
 
     def __init__(self, machines: TwoMachines, role: Role, programs: Path) -> None:
         self._machines = machines
-        namespace = {"client": machines.client, "gateway": machines.gateway}[role]
+        namespace = machines.host(role)
         name = f"{role}-host"
         server = {"client": "192.0.2.2", "gateway": RESOLVER}[role]
         holder = machines.start(name, namespace, "sh", "-c", _HOST, "sh", server)

@@ -43,7 +43,7 @@ def systemd(machines: TwoMachines) -> Iterator[Systemd]:
 
 def add(machines: TwoMachines, systemd: Systemd, role: Role) -> str:
     """Put a role's unit in place; return its name."""
-    host = {"client": machines.client, "gateway": machines.gateway}[role]
+    host = machines.host(role)
     command = host.command(sys.executable, "-m", "firezone")
     lines = unit_text(role, command=command, dns_control="disabled").splitlines()
     kept = [line for line in lines if line.startswith(KEPT)]
@@ -61,7 +61,7 @@ def add(machines: TwoMachines, systemd: Systemd, role: Role) -> str:
 
 
 def is_clean(machines: TwoMachines, role: Role) -> bool:
-    host = {"client": machines.client, "gateway": machines.gateway}[role]
+    host = machines.host(role)
     shown = machines.inside(host, "sh", "-c", "ip link; ip rule; nft list ruleset").stdout
     return "firezone" not in shown
 

@@ -119,7 +119,7 @@ def test_a_kernel_that_refuses_to_send_is_told_once_and_the_transfer_goes_on(
 def test_a_device_that_somebody_deletes_ends_the_program_with_a_reason(
     machines: TwoMachines, role: Role
 ) -> None:
-    host = {"client": machines.client, "gateway": machines.gateway}[role]
+    host = machines.host(role)
     before = look(machines, host)
     machines.write_gateway()
     machines.write_client()

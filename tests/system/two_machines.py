@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from tests.system.leftovers import watch
+from tests.system.nginx import write_settings
 
 from firezone.control import ControlClient
 from firezone.errors import FirezoneError
@@ -23,8 +24,6 @@ from firezone.lab import namespaces
 from firezone.lab.namespaces import Namespace
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from tests.system.service_manager import ServiceManager
 
 Role = Literal["client", "gateway"]
@@ -41,29 +40,6 @@ QUIET: Final = {
     "ipv6/conf/default/accept_dad": "0",
     "ipv6/conf/all/autoconf": "0",
 }
-NGINX: Final = """
-daemon off;
-user root;
-worker_processes 2;
-pid {folder}/nginx.pid;
-error_log {folder}/nginx.log;
-events {{}}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  client_max_body_size 0;
-  # Whether a transfer survives a silence is up to the tunnel and TCP.
-  send_timeout 1h;
-  client_body_timeout 1h;
-  server {{
-    listen 80 reuseport;
-    listen [::]:80 reuseport;
-    root {folder}/www;
-    location /upload/ {{ dav_methods PUT; create_full_put_path on; }}
-    location = /whoami {{ return 200 "$server_addr\\n"; }}
-  }}
-}}
-"""
 
 
 class TwoMachines:
@@ -90,12 +66,7 @@ class TwoMachines:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -187,6 +158,9 @@ class TwoMachines:
         self.file(role).touch(mode=0o600)
         self.file(role).write_text("\n".join(lines) + "\n")
 
+    def host(self, role: Role) -> Namespace:
+        return {"client": self.client, "gateway": self.gateway}[role]
+
     def file(self, role: Role) -> Path:
         return self.folder / f"{role}.toml"
 
@@ -196,9 +170,8 @@ class TwoMachines:
     def start_again(self, role: Role, *options: str) -> subprocess.Popen[bytes]:
         """Start a role and wait for nothing."""
         verb = {"client": "up", "gateway": "run"}[role]
-        namespace = {"client": self.client, "gateway": self.gateway}[role]
         command = (*FIREZONE, role, verb, "--config", str(self.file(role)), *options)
-        return self.start(role, namespace, *command)
+        return self.start(role, self.host(role), *command)
 
     def upgrade(self, role: Role) -> int:
         """Start a role in the place of the one that runs; return how that ended."""
@@ -280,8 +253,9 @@ class TwoMachines:
             self.keys[role] = made.stdout.strip()
         for name in ("www/upload", "body"):
             (self.folder / name).mkdir(parents=True)
-        (self.folder / "nginx.conf").write_text(NGINX.format(folder=self.folder))
-        self.start("nginx", self.site, "nginx", "-c", str(self.folder / "nginx.conf"))
+        listen = ("listen 80 reuseport;", "listen [::]:80 reuseport;")
+        settings = write_settings(self.folder, self.folder / "www", *listen)
+        self.start("nginx", self.site, "nginx", "-c", settings)
         self.start(
             "dnsmasq", self.site, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null",
             "--no-hosts", "--no-resolv", "--user=root", f"--listen-address={RESOLVER}",
