@@ -70,11 +70,13 @@ class TwoMachines:
         self.close()
 
     def close(self) -> None:
-        for name in reversed(list(self.running)):
-            self.end(name)
-        for namespace in (self.client, self.gateway, self.site):
-            namespace.remove()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        # From the last to the first; what fails keeps nothing of the others.
+        with contextlib.ExitStack() as stack:
+            stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            for namespace in (self.client, self.gateway, self.site):
+                stack.callback(namespace.remove)
+            for name in self.running:
+                stack.callback(self.end, name)
 
     def start(self, name: str, namespace: Namespace, *argv: str) -> subprocess.Popen[bytes]:
         """Start a program whose output goes to a file; it dies with this process."""
