@@ -119,7 +119,7 @@ floods: setup ## Flood a Gateway with handshakes, and count what others notice; 
 
 .PHONY: faults
 faults: ## Plant one fault after the other and see a test of its rule fail; writes docs/results/faults.md
-	python3 tests/faults/run.py $(ARGS)
+	python3 -m tests.faults.run $(ARGS)
 
 # Paths of benchmark programs come from cargo: their names carry a hash.
 BENCH_BINARY = $$(cargo bench --locked -p $(1) --bench $(2) --no-run --message-format json | jq -rs 'map(select(.executable != null and .target.name == "$(2)"))[-1].executable')

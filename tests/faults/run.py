@@ -11,9 +11,6 @@ caught if one of them fails; a patch that does not apply or does not compile is 
 
 from __future__ import annotations
 
-import argparse
-import datetime as dt
-import json
 import os
 import re
 import signal
@@ -23,16 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests import results
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = results.ROOT
 FAULTS = Path(__file__).parent
-RESULTS = ROOT / "docs" / "results" / "faults.md"
 BUILD = ROOT / "target" / "faults"
 TREE = BUILD / "tree"
-OUTCOMES = BUILD / "outcomes.json"
 HEADER = re.compile(r"fault: (?P<fault>.+)\ncrates: (?P<crates>.+)\n")
+ROW = re.compile(r"\| (R\d+) \| (.+) \| (.+) \| (\d{4}-\d\d-\d\d) \|")
 FAILED_TEST = re.compile(r"^test (\S+) \.\.\. FAILED$", re.MULTILINE)
 TIMEOUT = 300
 ENVIRONMENT = {
@@ -177,47 +175,42 @@ def plant(fault: Fault, tree: Path) -> Outcome:
         apply(fault, tree, reverse=True)
 
 
-def remember(outcomes: list[Outcome]) -> dict[str, Outcome]:
-    """Keep what was found, so that a run of single faults renews their rows alone."""
-    known = json.loads(OUTCOMES.read_text()) if OUTCOMES.exists() else {}
-    known |= {o.fault.path.name: [o.caught_by, o.error] for o in outcomes}
-    OUTCOMES.write_text(json.dumps(known, indent=1))
-    faults = [read(path) for path in sorted(FAULTS.glob("R*.patch"))]
-    return {
-        fault.path.name: Outcome(fault, tuple(known[fault.path.name][0]), known[fault.path.name][1])
-        for fault in faults
-        if fault.path.name in known
-    }
+def standing(page: Path) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return the rows of the page as it is, by rule and fault."""
+    lines = page.read_text().splitlines() if page.exists() else []
+    rows = (match.groups() for match in map(ROW.fullmatch, lines) if match)
+    return {row[:2]: row for row in rows}
 
 
-def report(outcomes: list[Outcome]) -> str:
-    """Write the table."""
-    day = dt.datetime.now(dt.UTC).date()
-    lines = [
+def row(outcome: Outcome) -> tuple[str, ...]:
+    """Return what the page tells of a fault that was planted today."""
+    first = outcome.error or (f"`{outcome.caught_by[0]}`" if outcome.caught_by else "**nothing**")
+    more = f" and {len(outcome.caught_by) - 1} more" if len(outcome.caught_by) > 1 else ""
+    return (outcome.fault.rule, outcome.fault.what, first + more, results.today())
+
+
+def report(faults: list[Fault], rows: dict[tuple[str, str], tuple[str, ...]]) -> list[str]:
+    """Write the page: the faults that there are, each with what came of it last."""
+    told = [rows[key] for fault in faults if (key := (fault.rule, fault.what)) in rows]
+    caught = sum(by.startswith("`") for _, _, by, _ in told)
+    return [
         "# Planted faults",
         "",
-        f"Written by `make faults` on {day}. One fault at a time; caught means that a test of its",
-        "rule failed, all of which pass without it.",
+        "Written by `make faults`. One fault at a time; caught means that a test of its rule",
+        "failed, all of which pass without it. A run of some faults renews their rows alone.",
         "",
-        "| rule | fault | caught by |",
-        "|---|---|---|",
+        *results.table(("rule", "fault", "caught by", "on"), told),
+        "",
+        f"{caught} of {len(told)} caught.",
     ]
-    for outcome in outcomes:
-        first = outcome.error or (
-            f"`{outcome.caught_by[0]}`" if outcome.caught_by else "**nothing**"
-        )
-        more = f" and {len(outcome.caught_by) - 1} more" if len(outcome.caught_by) > 1 else ""
-        lines.append(f"| {outcome.fault.rule} | {outcome.fault.what} | {first}{more} |")
-    caught = sum(bool(outcome.caught_by) for outcome in outcomes)
-    lines += ["", f"{caught} of {len(outcomes)} caught."]
-    return "\n".join(lines) + "\n"
 
 
 def main() -> int:
     """Plant every fault, or those named, and say which no test caught."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = results.options(__doc__, "faults.md")
     parser.add_argument("names", nargs="*", help="beginnings of file names, for instance R07")
-    names = parser.parse_args().names
+    given = parser.parse_args()
+    names = given.names
     faults = [read(path) for path in sorted(FAULTS.glob("R*.patch"))]
     chosen = [f for f in faults if not names or f.path.name.startswith(tuple(names))]
     copy_tree(TREE)
@@ -229,8 +222,8 @@ def main() -> int:
         outcomes.append(outcome)
         caught = f"caught by {len(outcome.caught_by)}" if outcome.caught_by else "NOT CAUGHT"
         print(f"{fault.path.stem:40} {outcome.error or caught}", flush=True)
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(report(list(remember(outcomes).values())))
+    rows = standing(given.results) | {found[:2]: found for found in map(row, outcomes)}
+    results.write(given.results, report(faults, rows))
     return int(any(not outcome.caught_by for outcome in outcomes))
 
 
