@@ -80,7 +80,7 @@ def stopped(role: Role) -> tuple[bool, str]:
         before = moving.size
         machines.running[role].send_signal(signal.SIGCONT)
         since = time.monotonic()
-        while moving.size == before and time.monotonic() - since < PATIENCE / 3:
+        while moving.size == before and not moving.is_over:
             time.sleep(0.1)
         gap = time.monotonic() - since
         whole = moving.ended() == digest
@@ -186,6 +186,10 @@ class _Moving:
         if self._loading:
             return self._loading.size
         return arriving(self._machines, self._target)
+
+    @property
+    def is_over(self) -> bool:
+        return self._machines.running["loading"].poll() is not None
 
     def ended(self) -> str:
         if self._loading:
