@@ -9,6 +9,7 @@ import re
 import signal
 import statistics
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from tests.silences.scripts import ASKING, CLOCK, SPEAKING
@@ -77,6 +78,8 @@ def stopped(role: Role) -> tuple[bool, str]:
         moving = _Moving(machines, "down")
         machines.running[role].send_signal(signal.SIGSTOP)
         time.sleep(STOPPED)
+        assert _is_stopped(machines.running[role].pid), "somebody let it go on"
+        assert not moving.is_over, "the transfer ended before it was stopped"
         before = moving.size
         machines.running[role].send_signal(signal.SIGCONT)
         since = time.monotonic()
@@ -210,6 +213,11 @@ def _nft(machines: TwoMachines, words: str) -> None:
 
 def _whole(is_so: bool) -> str:
     return "whole" if is_so else "not whole"
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether a process stands: a shell that ends lets the stopped jobs of its session go on."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("T")
 
 
 def _works(machines: TwoMachines, ask: tuple[str, ...]) -> bool:
