@@ -74,6 +74,13 @@ class Gateway(Orchestration):
                 self._record_flow("closed", event)
             case "access_expired":
                 self._log.info("access expired", event_name="access.expired", **self._fields(event))
+            case "foreign_source":
+                self._log.warning(
+                    "a Client sends from an address that is not its own",
+                    event_name="access.foreign-source",
+                    **self._fields(event),
+                    hint="tunnel_addresses that it sets must be addresses of its [[client]]",
+                )
             case _:
                 return False
         return True

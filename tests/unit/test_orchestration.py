@@ -269,6 +269,7 @@ async def test_r39_flows_are_recorded(
         {"type": "flow_opened", "client": "c", "real": "192.0.2.1"},
         {"type": "flow_closed", "client": "c", "real": "192.0.2.1", "reason": "fin"},
         {"type": "access_expired", "client": "c", "resource": RESOURCE},
+        {"type": "foreign_source", "client": "c", "source": "100.64.0.9"},
         {"type": "nat", "event": "stale", "name": "app", "family": "ipv4"},
         None,
     )
@@ -278,9 +279,12 @@ async def test_r39_flows_are_recorded(
         ("flow.opened", severity),
         ("flow.closed", severity),
         ("access.expired", "info"),
+        ("access.foreign-source", "warning"),
         ("nat.stale", "info"),
     ]
     assert written[1]["reason"] == "fin"
+    assert written[3]["source"] == "100.64.0.9"
+    assert "tunnel_addresses" in written[3]["hint"]
 
 
 async def test_pages_are_joined_and_a_limit_ends_them(port: FakePort, log: Any) -> None:

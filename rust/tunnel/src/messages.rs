@@ -475,6 +475,13 @@ pub enum GatewayEvent {
         /// Why.
         reason: String,
     },
+    /// A Client sends from an address that is not its own; told once while its connection is the same.
+    ForeignSource {
+        /// Which Client.
+        client: ClientId,
+        /// The address.
+        source: IpAddr,
+    },
     /// A flow began (R39).
     FlowOpened {
         /// The flow.

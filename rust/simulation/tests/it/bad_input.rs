@@ -7,7 +7,7 @@ use packet::TcpFlags;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use simulation::{PairConfig, Side};
-use tunnel::messages::InspectGateway;
+use tunnel::messages::{GatewayEvent, InspectGateway};
 
 use crate::rig::{CLIENT, NAME, RESOURCE, Rig, SENTINEL, addresses, icmp, tcp, udp};
 
@@ -146,6 +146,33 @@ fn a_gateway_refuses_sources_and_destinations_that_a_client_may_not_use() {
     assert_eq!(errors.len(), 1);
     assert_eq!((icmp(&errors[0]), addresses(&errors[0]).0), ((4, 3, 13), [100, 64, 0, 2].into()));
     assert_eq!(rig.gateway_counters()["refused"]["errors_sent"], 5);
+}
+
+/// Most often the two files disagree about a Client's tunnel addresses; nothing else would say so.
+#[test]
+fn a_source_that_is_not_the_clients_own_is_told_once() {
+    let mut rig = Rig::new();
+    rig.proxies(NAME);
+    rig.advance(100);
+    let told = |rig: &Rig| {
+        let events = rig.gateway_events.iter().map(|(_, event)| event);
+        let told = events.filter_map(|event| match event {
+            GatewayEvent::ForeignSource { source, .. } => Some(*source),
+            _ => None,
+        });
+        told.collect::<Vec<IpAddr>>()
+    };
+
+    forge(&mut rig, &udp((CLIENT, 1), ([8, 8, 8, 8], 80), b"no resource"));
+    rig.advance(200);
+    assert!(told(&rig).is_empty());
+
+    for source in [[100, 64, 0, 9], [100, 64, 0, 9], [100, 64, 0, 8]] {
+        forge(&mut rig, &udp((source, 1), ([100, 96, 0, 1], 80), b"another address"));
+    }
+    rig.advance(300);
+
+    assert_eq!(told(&rig), [IpAddr::from([100, 64, 0, 9])]);
 }
 
 #[test]

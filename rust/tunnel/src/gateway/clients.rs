@@ -37,6 +37,8 @@ pub(super) struct ClientEntry {
     pub(super) endpoint: Endpoint,
     pub(super) grants: Grants,
     pub(super) control: ControlWay,
+    /// Whether a source that is not its own was told of.
+    pub(super) is_foreign_told: bool,
 }
 
 impl ClientEntry {
@@ -93,7 +95,9 @@ impl Clients {
         let slot = former.unwrap_or_else(|| {
             let (grants, control) = (Grants::default(), ControlWay::default());
             let endpoint = endpoint.clone();
-            let entry = ClientEntry { id, ipv4, ipv6, peer, endpoint, grants, control };
+            let is_foreign_told = false;
+            let entry =
+                ClientEntry { id, ipv4, ipv6, peer, endpoint, grants, control, is_foreign_told };
             ClientSlot(self.entries.insert(entry) as u32)
         });
         self.by_id.insert(id, slot);
@@ -102,6 +106,7 @@ impl Clients {
         let former_peer = entry.peer;
         (entry.ipv4, entry.ipv6, entry.peer) = (ipv4, ipv6, peer);
         entry.endpoint.clone_from(endpoint);
+        entry.is_foreign_told = false;
         self.forget(slot, former_addresses, former_peer);
         self.by_address.insert(ipv4.into(), slot);
         self.by_address.insert(ipv6.into(), slot);

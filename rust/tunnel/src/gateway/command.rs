@@ -61,9 +61,9 @@ impl Gateway {
                 connection::Event::Failed(peer) => (peer, PeerState::Unreachable),
             };
             let slot = self.clients.of_peer(peer);
-            let Some(client) = slot.and_then(|slot| self.clients.get(slot)).map(|c| c.id) else {
-                continue;
-            };
+            let Some(entry) = slot.and_then(|slot| self.clients.get_mut(slot)) else { continue };
+            entry.is_foreign_told = false;
+            let client = entry.id;
             let address = self.connections.remote(peer);
             self.record(GatewayEvent::Peer { client, state, address });
         }
