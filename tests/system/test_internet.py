@@ -68,3 +68,29 @@ def test_it_is_inactive_until_it_is_activated(machines: TwoMachines) -> None:
 
     assert curl.returncode == 7, curl.stderr
     assert '"internet.inactive"' in machines.output("client")
+
+
+def test_a_reload_takes_it_on_and_gives_it_up(machines: TwoMachines) -> None:
+    def way() -> str:
+        return machines.inside(machines.client, "ip", "route", "get", FAR[0]).stdout
+
+    write_files(machines, active=True)
+    whole = machines.file("client").read_text()
+    machines.file("client").write_text(whole.partition("[[resource]]")[0])
+    machines.begin("gateway")
+    machines.begin("client")
+    before = machines.inside(machines.client, "ip", "rule").stdout
+    assert "tun-firezone" not in way()
+
+    machines.file("client").write_text(whole)
+    machines.call("client", "reload")
+
+    assert "tun-firezone" in way()
+    page = ("curl", "-sS", "--fail", "-m", "20", f"http://{FAR[0]}/whoami")
+    assert machines.inside(machines.client, *page).returncode == 0
+
+    machines.file("client").write_text(whole.partition("[[resource]]")[0])
+    machines.call("client", "reload")
+
+    assert "tun-firezone" not in way()
+    assert machines.inside(machines.client, "ip", "rule").stdout == before
