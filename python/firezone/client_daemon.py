@@ -11,7 +11,7 @@ from . import socket_address
 from .client import Client
 from .daemon import ended, undone
 from .endpoint_daemon import EndpointDaemon, checked
-from .errors import TunnelTimeout
+from .errors import FirezoneError, TunnelTimeout
 from .host.dns.control import dns_control, revert_others
 from .host.dns.resolver_source import SystemResolvers
 from .host.linux import LinuxHost
@@ -99,7 +99,8 @@ class _ClientDaemon(EndpointDaemon[ClientSettings]):
         async with self._metrics_served():
             self._lifecycle.watch(self._host.watch(self._host_changed))
             if not self._settings.dns_servers:
-                if known:
+                # Who cannot be asked is told of by the watch.
+                with contextlib.suppress(FirezoneError):
                     self._servers_found(resolvers.read())
                 self._lifecycle.watch(resolvers.watch(self._servers_changed))
             await self._lifecycle.run(self._methods(), self._status_line)

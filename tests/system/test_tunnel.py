@@ -74,6 +74,23 @@ def test_a_server_of_one_link_is_used_and_one_of_no_link_is_told(machines: TwoMa
     assert machines.output("client").count('"dns.unreachable"') == 1
 
 
+def test_dns_servers_that_come_while_a_client_starts_are_asked(machines: TwoMachines) -> None:
+    machines.client.use_nameserver("192.0.2.99")
+    machines.write_client("gw.nowhere.example:52625")
+    client = machines.start_again("client")
+    # It looks its Gateway up now, where nobody answers.
+    machines.wait(lambda: '"host.applied"' in machines.output("client"), "set-up")
+    machines.client.use_nameserver("192.0.2.53")
+
+    machines.wait(lambda: machines._is_ready("client", client), "ready")
+
+    def servers() -> list[str]:
+        found: list[str] = machines.call("client", "status")["dns_servers"]
+        return found
+
+    machines.wait(lambda: servers() == ["192.0.2.53:53"], "the servers of now")
+
+
 def test_a_file_that_changed_is_followed_and_allowed_flows_go_on(connected: TwoMachines) -> None:
     digest = connected.payload(24 * MIB)
     loading = Loading(connected, URL)

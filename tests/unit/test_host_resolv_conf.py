@@ -369,8 +369,18 @@ async def test_another_server_is_told_and_an_edit_noticed(
         backup=path.with_name("resolv.conf.before-firezone"),
     )
     told: asyncio.Queue[tuple[str, ...]] = asyncio.Queue()
+    looks = asyncio.Semaphore(0)
+    loop, read = asyncio.get_running_loop(), resolvers.read
+
+    def look() -> tuple[str, ...]:
+        found = read()
+        loop.call_soon_threadsafe(looks.release)
+        return found
+
+    monkeypatch.setattr(resolvers, "read", look)
     watching = asyncio.create_task(resolvers.watch(told.put_nowait))
-    await asyncio.sleep(0)
+    # What is there by its first look is no change.
+    await looks.acquire()
 
     path.write_text("nameserver 9.9.9.9\n")
 
