@@ -12,9 +12,11 @@ VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
 DEMO_VENV := $(CARGO_TARGET_DIR)/demo-venv
 STAGE := .ci/stage
-SYSTEM_PACKAGES := iputils-ping nginx-light dnsmasq-base bind9-dnsutils curl tcpdump jq iproute2 nftables unbound iperf3 tshark valgrind python3-venv build-essential conntrack dbus-daemon musl-tools wireguard-go wireguard-tools git openssh-client openssl rsync
+SYSTEM_PACKAGES := iputils-ping nginx-light dnsmasq-base bind9-dnsutils curl tcpdump jq iproute2 nftables unbound iperf3 tshark valgrind python3-venv build-essential conntrack dbus-daemon musl-tools wireguard-go wireguard-tools git openssh-client openssl rsync ethtool
 # Programs of these are started by tests; installing them would change the host or start services on it.
 PEER_PACKAGES := systemd-resolved libsystemd-shared polkitd libpolkit-agent-1-0 libpolkit-gobject-1-0 libduktape207 openssh-server libwrap0 postgresql-15 postgresql-client-15 libpq5
+# What benchmarks need beside all that; no test does.
+BENCH_PACKAGES := dnsperf linux-perf strace
 DEMO_PACKAGES := nftables nginx-light dnsmasq-base curl tcpdump iproute2 python3-venv build-essential
 
 .PHONY: help
@@ -78,8 +80,8 @@ $(DEMO_VENV)/.stamp: pyproject.toml Cargo.lock $(shell find rust python -name '*
 lint: ## Check formatting, clippy, ruff, mypy, stubs, import direction, file sizes
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --profile ci --locked --quiet -- -D warnings
-	$(BIN)/ruff format --check --quiet python tests .ci
-	$(BIN)/ruff check --quiet python tests .ci
+	$(BIN)/ruff format --check --quiet python tests benches .ci
+	$(BIN)/ruff check --quiet python tests benches .ci
 	$(BIN)/mypy
 	cd $(CARGO_TARGET_DIR) && $(BIN)/python -m mypy.stubtest firezone._core
 	$(BIN)/lint-imports .importlinter
@@ -88,8 +90,8 @@ lint: ## Check formatting, clippy, ruff, mypy, stubs, import direction, file siz
 .PHONY: fmt
 fmt: ## Format Rust and Python
 	cargo fmt --all
-	$(BIN)/ruff format python tests .ci
-	$(BIN)/ruff check --fix-only --quiet python tests .ci
+	$(BIN)/ruff format python tests benches .ci
+	$(BIN)/ruff check --fix-only --quiet python tests benches .ci
 
 .PHONY: promise
 promise: setup ## Hold the promise over its full matrix, in virtual and real time; writes docs/results/promise.md
@@ -103,10 +105,14 @@ restarts: setup ## Kill Clients and Gateways in mid-transfer; writes docs/result
 transfers: setup ## Carry 1 GiB through the tunnel in each of 16 ways; writes docs/results/transfers.md
 	$(BIN)/python -m tests.transfers.run $(ARGS)
 
+TOOLS := $(CARGO_TARGET_DIR)/tools
+# By the Go module proxy: Debian's is older than its offloads.
+INSTALL_WIREGUARD_GO = if command -v go >/dev/null; then GOBIN=$(TOOLS)/bin go install golang.zx2c4.com/wireguard@latest; fi
+
 .PHONY: interop
 interop: setup ## Put plain WireGuard programs in the place of ours, with 1 GiB and rekeys; writes docs/results/interop.md
-	cargo install --locked --quiet --root $(CARGO_TARGET_DIR)/tools boringtun-cli
-	if command -v go >/dev/null; then GOBIN=$(CARGO_TARGET_DIR)/tools/bin go install golang.zx2c4.com/wireguard@latest; fi
+	cargo install --locked --quiet --root $(TOOLS) boringtun-cli
+	$(INSTALL_WIREGUARD_GO)
 	$(BIN)/python -m tests.interop.run --programs $(CARGO_TARGET_DIR)/tools/bin $(ARGS)
 
 .PHONY: silences
@@ -131,6 +137,15 @@ bench: setup ## Compare with the usual shapes, count instructions; prints ratios
 	binary=$(call BENCH_BINARY,simulation,path) && $(BIN)/python benches/instructions.py $$binary
 	$(BIN)/pytest benches/python -q -p no:cacheprovider --benchmark-disable-gc --benchmark-warmup=on --benchmark-min-rounds=30 --benchmark-max-time=0.5 --benchmark-columns=min,median,iqr,ops --benchmark-json=$(CARGO_TARGET_DIR)/bench/python.json
 	$(BIN)/python benches/ratios.py $(CARGO_TARGET_DIR)/bench/ratios.jsonl $(CARGO_TARGET_DIR)/bench/python.json
+
+# From the release wheel, as users have it.
+.PHONY: bench-macro
+bench-macro: demo-setup ## Measure the tunnel beside boringtun, gotatun and wireguard-go (45 minutes; ARGS=--quick: 8); writes docs/results/macro.md
+	@.ci/packages $(SYSTEM_PACKAGES) $(BENCH_PACKAGES)
+	cargo install --locked --quiet --root $(TOOLS) boringtun-cli gotatun-cli
+	$(INSTALL_WIREGUARD_GO)
+	cargo build --release --locked --quiet -p runtime --example tun_copy
+	$(DEMO_VENV)/bin/python -m benches.macro.run --tools $(TOOLS)/bin --tun-copy $(CARGO_TARGET_DIR)/release/examples/tun_copy $(ARGS)
 
 .PHONY: instructions
 instructions: setup ## Record instructions per packet in benches/instructions.toml

@@ -78,7 +78,7 @@ def side_by_side(
         parts: The options of each part.
         pause: Seconds between two beginnings: one after the other they are built faster.
     """
-    processes = []
+    processes: list[subprocess.Popen[str]] = []
     for part in parts:
         time.sleep(pause if processes else 0)
         # A part ends with the whole.

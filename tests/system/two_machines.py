@@ -69,11 +69,16 @@ class TwoMachines:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def hosts(self) -> tuple[Namespace, ...]:
+        """Every namespace, in the order in which they are removed."""
+        return (self.client, self.gateway, self.site)
+
     def close(self) -> None:
         # From the last to the first; what fails keeps nothing of the others.
         with contextlib.ExitStack() as stack:
             stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
-            for namespace in (self.client, self.gateway, self.site):
+            for namespace in self.hosts:
                 stack.callback(namespace.remove)
             for name in self.running:
                 stack.callback(self.end, name)
@@ -233,7 +238,7 @@ class TwoMachines:
         return digest.hexdigest()
 
     def _build(self) -> None:
-        for namespace in (self.client, self.gateway, self.site):
+        for namespace in self.hosts:
             namespace.create()
             namespace.sysctl(QUIET)
         wan = {self.client: UNDERLAY["client"], self.gateway: UNDERLAY["gateway"]}

@@ -1,0 +1,117 @@
+"""What is measured: firezone and its variants, other WireGuard programs, and two ceilings.
+
+Data alone; `carriers` has how each begins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from firezone.settings import EndpointSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["COPY", "OURS", "VARIANTS", "VETH", "Setting", "Subject", "ours", "peers"]
+
+Kind = Literal["ours", "peer", "veth", "copy"]
+
+OURS: Final = "firezone"
+VETH: Final = "bare veth"
+COPY: Final = "TUN-to-TUN copy"
+
+VARIANTS: Final[dict[str, dict[str, Any]]] = {
+    OURS: {},
+    f"{OURS} ring": {"aead": "ring"},
+    f"{OURS} plain": {"tun_offload": False, "udp_offload": False},
+}
+"""Settings of both ends beside the defaults. What this build does not know is not measured."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way to run a program.
+
+    Args:
+        name: `default`, or what it is.
+        command: What starts it in the foreground; the name of the device follows.
+    """
+
+    name: str
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Something that carries packets from the application to the site.
+
+    Args:
+        name: What tables call it.
+        kind: How it begins.
+        setting: The way a peer is run.
+        variant: Settings of ours.
+    """
+
+    name: str
+    kind: Kind
+    setting: Setting | None = None
+    variant: Mapping[str, Any] | None = None
+
+    @property
+    def command(self) -> str:
+        """What starts it, for people."""
+        if self.setting is not None:
+            words = [word.rpartition("/")[2] for word in self.setting.command]
+            return f"`{' '.join(words)} DEVICE`"
+        if self.kind == "ours":
+            said = "`firezone client up`, `firezone gateway run`"
+            settings = ", ".join(
+                f"`{key} = {value}`" for key, value in (self.variant or {}).items()
+            )
+            return f"{said}; {settings}" if settings else said
+        return {
+            "veth": "routes of the kernel",
+            "copy": "`tun_copy`: one read, one write, offloads on",
+        }[self.kind]
+
+
+def ours(known: Mapping[str, object] = EndpointSettings.model_fields) -> list[Subject]:
+    """Return our variants, as far as this build knows their settings."""
+    return [
+        Subject(name, "ours", variant=variant)
+        for name, variant in VARIANTS.items()
+        if all(key in known for key in variant)
+    ]
+
+
+def peers(folder: Path) -> dict[str, list[Subject]]:
+    """Return the programs in `folder`, each with its settings: the better of them counts.
+
+    Every one runs in the foreground, since it is ended with the measurement, and without dropping
+    root, since it has to make a device in a namespace. Nothing else differs from what its authors
+    give, or from what they offer as its setting for one thread.
+    """
+    boringtun = (str(folder / "boringtun-cli"), "--foreground", "--disable-drop-privileges")
+    quiet = ("--verbosity", "error")
+    gotatun = (str(folder / "gotatun"), "--foreground", "--disable-drop-privileges", *quiet)
+    go = (str(folder / "wireguard"), "--foreground")
+    settings = {
+        "wireguard-go": (
+            Setting("default", go),
+            Setting("one thread", ("env", "GOMAXPROCS=1", *go)),
+        ),
+        "boringtun": (
+            Setting("default", boringtun),
+            Setting("one thread", (*boringtun, "-t", "1", "--disable-multi-queue")),
+        ),
+        "gotatun": (
+            Setting("default", gotatun),
+            Setting("one thread", ("env", "TOKIO_WORKER_THREADS=1", *gotatun)),
+        ),
+    }
+    return {
+        name: [Subject(name, "peer", setting) for setting in ways]
+        for name, ways in settings.items()
+    }
