@@ -10,6 +10,8 @@
 pub mod buffer;
 pub mod control;
 pub mod flow_table;
+
+mod processor;
 pub mod resource_nat;
 pub mod state;
 pub mod translations;

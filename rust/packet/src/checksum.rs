@@ -3,7 +3,7 @@
 //! Three kinds of 16-bit values: a *sum* is folded and not complemented; a *field* is what stands in
 //! a header, the complement of a sum; a *delta* is the sum of what changed, to be added to a sum.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::wire::{field, protocol, put_word, word};
 use crate::{Summary, Transport};
@@ -41,17 +41,19 @@ fn block_sum(block: &[u8; 64]) -> u64 {
 }
 
 /// Adds the carries back in until 16 bits are left.
+#[inline]
 pub(crate) fn fold(total: u64) -> u16 {
-    let total = (total >> 32) + (total & 0xffff_ffff);
-    let total = (total >> 16) + (total & 0xffff);
-    let total = (total >> 16) + (total & 0xffff);
-    ((total >> 16) + (total & 0xffff)) as u16
+    let total = (total >> 32).wrapping_add(total & 0xffff_ffff);
+    let total = (total >> 16).wrapping_add(total & 0xffff);
+    let total = (total >> 16).wrapping_add(total & 0xffff);
+    (total >> 16).wrapping_add(total & 0xffff) as u16
 }
 
 /// Adds two sums.
+#[inline]
 pub(crate) fn add(a: u16, b: u16) -> u16 {
     let (sum, carry) = a.overflowing_add(b);
-    sum + u16::from(carry)
+    sum.wrapping_add(carry.into())
 }
 
 /// What replacing `old` by `new`, of equal and even length, adds to a sum.
@@ -59,7 +61,26 @@ pub(crate) fn delta(old: &[u8], new: &[u8]) -> u16 {
     add(!sum(old), sum(new))
 }
 
+/// What replacing one address by another adds to a sum. As in [`sum`], words may be added before they
+/// are folded.
+#[inline]
+pub(crate) fn ipv4_delta(old: Ipv4Addr, new: Ipv4Addr) -> u16 {
+    fold(u64::from(!old.to_bits()).wrapping_add(new.to_bits().into()))
+}
+
+/// The same in the other family.
+#[inline]
+pub(crate) fn ipv6_delta(old: Ipv6Addr, new: Ipv6Addr) -> u16 {
+    let (old, new) = (!old.to_bits(), new.to_bits());
+    let halves = [old >> 64, old, new >> 64, new].map(|half| half as u64);
+    fold(halves.into_iter().fold(0, |sum: u64, half| {
+        let (sum, carry) = sum.overflowing_add(half);
+        sum.wrapping_add(carry.into())
+    }))
+}
+
 /// What replacing one word adds to a sum.
+#[inline]
 pub(crate) fn word_delta(old: u16, new: u16) -> u16 {
     add(!old, new)
 }
@@ -169,6 +190,19 @@ mod tests {
             assert_eq!(sum(&bytes[..len]), reference(&bytes[..len]), "{len} bytes");
         }
         assert_eq!(sum(&[0xff; 65535]), reference(&[0xff; 65535]));
+    }
+
+    #[test]
+    fn deltas_of_addresses_follow_the_definition() {
+        let octets = [0x00, 0x01, 0x0a, 0x64, 0x7f, 0x80, 0xc0, 0xfe, 0xff];
+        let address = |seed: usize, at: usize| octets[(seed * 7 + at * (seed + 3)) % octets.len()];
+        for seed in 0..200 {
+            let old: [u8; 16] = std::array::from_fn(|at| address(seed, at));
+            let new: [u8; 16] = std::array::from_fn(|at| address(seed + 1, at + 1) | 1);
+            assert_eq!(ipv6_delta(old.into(), new.into()), delta(&old, &new));
+            let (old, new) = ([old[0], old[1], old[2], old[3]], [new[0], new[1], new[2], new[3]]);
+            assert_eq!(ipv4_delta(old.into(), new.into()), delta(&old, &new));
+        }
     }
 
     #[test]

@@ -3,7 +3,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::checksum::{add, delta, never_zero, place, update, update_at, update_udp, word_delta};
+use crate::checksum::{
+    add, ipv4_delta, ipv6_delta, never_zero, place, update, update_at, update_udp, word_delta,
+};
 use crate::wire::{field, put_word, word};
 use crate::{Checksum, Summary, Transport};
 
@@ -30,6 +32,10 @@ enum Kind {
 }
 
 impl Rewrite {
+    /// Changes nothing.
+    pub const NOTHING: Self =
+        Self { address: [0; 16], address_delta: 0, port_delta: 0, port: 0, kind: Kind::Mixed };
+
     /// From a Client to the resource: destination address and source port (or echo identifier).
     ///
     /// Addresses of different families give a rewrite that changes nothing.
@@ -39,8 +45,12 @@ impl Rewrite {
         old_source_port: u16,
         new_source_port: u16,
     ) -> Self {
-        let kinds = (Kind::OutboundIpv4, Kind::OutboundIpv6);
-        Self::new(kinds, old_destination, new_destination, old_source_port, new_source_port)
+        let (old, new) = (old_source_port, new_source_port);
+        match (old_destination, new_destination) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => Self::outbound_ipv4(from, to, old, new),
+            (IpAddr::V6(from), IpAddr::V6(to)) => Self::outbound_ipv6(from, to, old, new),
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => Self::NOTHING,
+        }
     }
 
     /// From the resource to a Client: source address and destination port (or echo identifier).
@@ -52,24 +62,61 @@ impl Rewrite {
         old_destination_port: u16,
         new_destination_port: u16,
     ) -> Self {
-        let kinds = (Kind::InboundIpv4, Kind::InboundIpv6);
-        Self::new(kinds, old_source, new_source, old_destination_port, new_destination_port)
+        let (old, new) = (old_destination_port, new_destination_port);
+        match (old_source, new_source) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => Self::inbound_ipv4(from, to, old, new),
+            (IpAddr::V6(from), IpAddr::V6(to)) => Self::inbound_ipv6(from, to, old, new),
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => Self::NOTHING,
+        }
     }
 
-    fn new(kinds: (Kind, Kind), old: IpAddr, new: IpAddr, old_port: u16, port: u16) -> Self {
+    /// [`Self::outbound`] for who knows the family.
+    #[inline]
+    pub fn outbound_ipv4(from: Ipv4Addr, to: Ipv4Addr, old: u16, new: u16) -> Self {
+        Self::ipv4(Kind::OutboundIpv4, from, to, (old, new))
+    }
+
+    /// [`Self::outbound`] for who knows the family.
+    #[inline]
+    pub fn outbound_ipv6(from: Ipv6Addr, to: Ipv6Addr, old: u16, new: u16) -> Self {
+        Self::ipv6(Kind::OutboundIpv6, from, to, (old, new))
+    }
+
+    /// [`Self::inbound`] for who knows the family.
+    #[inline]
+    pub fn inbound_ipv4(from: Ipv4Addr, to: Ipv4Addr, old: u16, new: u16) -> Self {
+        Self::ipv4(Kind::InboundIpv4, from, to, (old, new))
+    }
+
+    /// [`Self::inbound`] for who knows the family.
+    #[inline]
+    pub fn inbound_ipv6(from: Ipv6Addr, to: Ipv6Addr, old: u16, new: u16) -> Self {
+        Self::ipv6(Kind::InboundIpv6, from, to, (old, new))
+    }
+
+    #[inline]
+    fn ipv4(kind: Kind, from: Ipv4Addr, to: Ipv4Addr, (old, port): (u16, u16)) -> Self {
         let mut address = [0; 16];
-        let (kind, address_delta) = match (old, new) {
-            (IpAddr::V4(old), IpAddr::V4(new)) => {
-                address[..4].copy_from_slice(&new.octets());
-                (kinds.0, delta(&old.octets(), &new.octets()))
+        address[..4].copy_from_slice(&to.octets());
+        let (address_delta, port_delta) = (ipv4_delta(from, to), word_delta(old, port));
+        Self { address, address_delta, port_delta, port, kind }
+    }
+
+    #[inline]
+    fn ipv6(kind: Kind, from: Ipv6Addr, to: Ipv6Addr, (old, port): (u16, u16)) -> Self {
+        let (address_delta, port_delta) = (ipv6_delta(from, to), word_delta(old, port));
+        Self { address: to.octets(), address_delta, port_delta, port, kind }
+    }
+
+    /// The address that is put in.
+    pub fn address(&self) -> IpAddr {
+        let [a, b, c, d, ..] = self.address;
+        match self.kind {
+            Kind::OutboundIpv4 | Kind::InboundIpv4 => Ipv4Addr::new(a, b, c, d).into(),
+            Kind::OutboundIpv6 | Kind::InboundIpv6 | Kind::Mixed => {
+                Ipv6Addr::from(self.address).into()
             }
-            (IpAddr::V6(old), IpAddr::V6(new)) => {
-                address = new.octets();
-                (kinds.1, delta(&old.octets(), &new.octets()))
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => (Kind::Mixed, 0),
-        };
-        Self { address, address_delta, port_delta: word_delta(old_port, port), port, kind }
+        }
     }
 
     /// Rewrites the first header of a train, which parsed as `summary`; the old address and port must
@@ -136,16 +183,6 @@ impl Rewrite {
 
     fn address_of<'s>(&self, summary: &'s mut Summary) -> &'s mut IpAddr {
         if self.is_outbound() { &mut summary.destination } else { &mut summary.source }
-    }
-
-    fn address(&self) -> IpAddr {
-        let [a, b, c, d, ..] = self.address;
-        match self.kind {
-            Kind::OutboundIpv4 | Kind::InboundIpv4 => Ipv4Addr::new(a, b, c, d).into(),
-            Kind::OutboundIpv6 | Kind::InboundIpv6 | Kind::Mixed => {
-                Ipv6Addr::from(self.address).into()
-            }
-        }
     }
 }
 

@@ -45,6 +45,7 @@ pub enum Transport {
 impl Transport {
     /// Protocol, source port (or echo identifier) and destination port (0 for echo) of a packet that
     /// belongs to a flow; `None` for ICMP errors and other protocols.
+    #[inline]
     pub fn flow(&self) -> Option<(Protocol, u16, u16)> {
         match *self {
             Self::Tcp { source, destination, .. } => Some((Protocol::Tcp, source, destination)),

@@ -62,6 +62,12 @@ impl Addresses {
         }
     }
 
+    /// An interned address.
+    #[inline]
+    pub(super) fn ipv6(&self, address: u32) -> Ipv6Addr {
+        self.pool[address].address
+    }
+
     /// The address as a number.
     #[inline]
     pub(super) fn bits(&self, is_ipv6: bool, address: u32) -> u128 {

@@ -27,7 +27,7 @@ impl FlowTable {
         let Some(address) = self.addresses.find(&self.hash, proxy) else { return 0 };
         let mut ended = 0;
         while let Some(place) = self.peers.of_proxy(&self.hash, peer.0, proxy.is_ipv6(), address) {
-            if self.records[place].state.is_live() {
+            if self.records[place].state().is_live() {
                 self.close(place, CloseReason::ProxyMoved, now);
                 ended += 1;
             } else {
@@ -42,7 +42,7 @@ impl FlowTable {
     pub fn end_peer(&mut self, peer: PeerIndex) -> usize {
         let mut ended = 0;
         while let Some(place) = self.peers.of_peer(peer.0) {
-            if self.records[place].state.is_live() {
+            if self.records[place].state().is_live() {
                 self.report_closed(place, CloseReason::PeerRemoved);
                 ended += 1;
             }
@@ -60,7 +60,7 @@ impl FlowTable {
             let record = &self.records[place];
             if !record.is_due(slot) {
                 self.file(place);
-            } else if record.state.is_live() {
+            } else if record.state().is_live() {
                 let ended = instant(record.deadline());
                 self.close_unfiled(place, CloseReason::Timeout, ended);
             } else {
@@ -80,22 +80,22 @@ impl FlowTable {
             return None;
         }
         let record = &self.records[flow.index];
-        let is_same = record.generation == flow.generation && record.state.is_live();
+        let is_same = record.generation() == flow.generation && record.state().is_live();
         is_same.then_some(flow.index)
     }
 
     /// Brings a record up to the time, however late the wheel is. False if nothing is left of it.
     pub(super) fn settle(&mut self, place: u32, now: Instant) -> bool {
         let record = &self.records[place];
-        if record.state.is_live() && record.is_due(now) {
+        if record.state().is_live() && record.is_due(now) {
             let ended = instant(record.deadline());
             self.close(place, CloseReason::Timeout, ended);
         }
         let record = &self.records[place];
-        if record.state.class() == Class::Resting && record.is_due(now) {
+        if record.state().class() == Class::Resting && record.is_due(now) {
             self.release(place);
         }
-        self.records[place].state != State::FREE
+        self.records[place].state() != State::FREE
     }
 
     /// Ends a live flow as of `ended`.
@@ -106,10 +106,10 @@ impl FlowTable {
 
     fn close_unfiled(&mut self, place: u32, reason: CloseReason, ended: Instant) {
         self.report_closed(place, reason);
-        let state = self.records[place].state;
+        let state = self.records[place].state();
         self.change_state(place, state.with_class(Class::Resting));
         let record = &mut self.records[place];
-        record.generation = record.generation.wrapping_add(1);
+        record.next_generation();
         record.set_last_seen(millis_up(ended));
         self.counters.resting += 1;
         self.file(place);
@@ -142,10 +142,11 @@ impl FlowTable {
 
     /// Takes a record, live or resting, out of everything but the wheel.
     fn remove(&mut self, place: u32) {
-        if self.records[place].state.is_live() {
+        self.forget_recent();
+        if self.records[place].state().is_live() {
             self.counters.live -= 1;
             let record = &mut self.records[place];
-            record.generation = record.generation.wrapping_add(1);
+            record.next_generation();
         } else {
             self.counters.resting -= 1;
         }
@@ -159,7 +160,7 @@ impl FlowTable {
     pub(super) fn leave_outside(&mut self, place: u32) {
         let hash = self.hash.tuple(Side::Outside, &self.tuple(Side::Outside, place));
         self.outside.remove(hash, place);
-        let (is_ipv6, real) = (self.records[place].kind.is_ipv6(), self.records[place].real);
+        let (is_ipv6, real) = (self.records[place].is_ipv6(), self.records[place].real);
         if self.spaces.leave(&self.hash, &mut self.records, place) {
             self.addresses.release(&self.hash, is_ipv6, real);
         }
@@ -167,26 +168,27 @@ impl FlowTable {
 
     /// Takes a record out of the inside index and from its proxy address.
     pub(super) fn forget_inside(&mut self, place: u32) {
-        let state = self.records[place].state;
+        let state = self.records[place].state();
         if !state.is_inside() {
             return;
         }
         let hash = self.hash.tuple(Side::Inside, &self.tuple(Side::Inside, place));
         self.inside.remove(hash, place);
-        let (is_ipv6, proxy) = (self.records[place].kind.is_ipv6(), self.records[place].proxy);
+        let (is_ipv6, proxy) = (self.records[place].is_ipv6(), self.records[place].proxy);
         if self.peers.leave_proxy(&self.hash, &mut self.records, place) {
             self.addresses.release(&self.hash, is_ipv6, proxy);
         }
-        self.records[place].state = state.outside_only();
+        self.records[place].set_state(state.outside_only());
     }
 
     /// Gives a record another state and moves it to the lists of its class. A flow that closes lives
     /// shorter from now on, so it is filed anew; all others are found when their old time comes.
     pub(super) fn change_state(&mut self, place: u32, state: State) {
+        self.forget_recent();
         let class = state.class();
         self.peers.change(&mut self.records, place, class);
         self.spaces.change(&self.hash, &mut self.records, place, class);
-        self.records[place].state = state;
+        self.records[place].set_state(state);
         match class {
             Class::Closed => {
                 self.unfile(place);

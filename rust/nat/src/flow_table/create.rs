@@ -6,7 +6,7 @@ use packet::{Instant, Summary};
 
 use super::FlowTable;
 use super::key::{Side, Tuple, bits};
-use super::lookup::{inside_tuple, tuple_of};
+use super::lookup::{inside_ends, tuple_of};
 use super::ports::PortClass;
 use super::record::{Record, millis_up};
 use super::space::SpaceKey;
@@ -15,8 +15,6 @@ use super::types::{
     Binding, CloseReason, Direction, FlowEvent, FlowHit, FlowId, NatError, PeerIndex,
 };
 
-/// Peers are numbered in 24 bits.
-const MAX_PEER: u32 = (1 << 24) - 1;
 /// Random ports that are tried in a space without a map of the free ones, where less than half are in
 /// use.
 const TRIES: usize = 64;
@@ -42,12 +40,13 @@ impl FlowTable {
         packets: u32,
         now: Instant,
     ) -> Result<FlowHit, NatError> {
-        let tuple = inside_tuple(peer, summary).ok_or(NatError::Unsupported)?;
-        if tuple.peer > MAX_PEER || binding.real.is_ipv6() != tuple.kind.is_ipv6() {
+        let ends = inside_ends(peer, summary).ok_or(NatError::Unsupported)?;
+        let tuple = Tuple::new(ends, summary.destination);
+        if binding.real.is_ipv6() != tuple.ends.kind().is_ipv6() {
             return Err(NatError::Unsupported);
         }
         let before = self.find(Side::Inside, &tuple).filter(|place| self.settle(*place, now));
-        let place = match before.filter(|place| self.records[*place].state.is_live()) {
+        let place = match before.filter(|place| self.records[*place].state().is_live()) {
             Some(place) => place,
             None => self.open(&tuple, &binding, before, now)?,
         };
@@ -69,8 +68,8 @@ impl FlowTable {
     ) -> Result<FlowHit, NatError> {
         let place = self.live(flow).ok_or(NatError::Unsupported)?;
         let old = self.records[place];
-        let is_unanswered = old.state.class() == Class::Unanswered && !old.is_due(now);
-        if !is_unanswered || old.kind.is_ipv6() != real.is_ipv6() {
+        let is_unanswered = old.state().class() == Class::Unanswered && !old.is_due(now);
+        if !is_unanswered || old.is_ipv6() != real.is_ipv6() {
             return Err(NatError::Unsupported);
         }
         let outside = self.tuple(Side::Outside, place);
@@ -84,21 +83,22 @@ impl FlowTable {
 
     /// Puts a flow behind another outside tuple and lets a record of its own rest behind the old one.
     fn move_outside(&mut self, place: u32, real: IpAddr, port: u16, now: Instant) {
+        self.forget_recent();
         let old = self.records[place];
         // The address lives on in the space that the rest will be in.
         let kept = self.addresses.intern(&self.hash, self.tuple(Side::Outside, place).address());
         self.leave_outside(place);
-        let mut rest = Record::new(old.peer(), old.kind, State::RESTING);
-        (rest.outside_port, rest.remote_port) = (old.outside_port, old.remote_port);
+        let mut rest = Record::new(old.ends.with_port(0), State::RESTING);
+        rest.set_outside_port(old.outside_port());
         rest.set_last_seen(millis_up(now));
         let rest = self.records.insert(rest, now);
-        let was = self.addresses.get(old.kind.is_ipv6(), kept);
+        let was = self.addresses.get(old.is_ipv6(), kept);
         self.enter_outside(rest, was);
-        self.addresses.release(&self.hash, old.kind.is_ipv6(), kept);
+        self.addresses.release(&self.hash, old.is_ipv6(), kept);
         self.peers.enter(&mut self.records, rest);
         self.counters.resting += 1;
         self.file(rest);
-        self.records[place].outside_port = port;
+        self.records[place].set_outside_port(port);
         self.enter_outside(place, real);
         self.limit_resting(old.peer());
     }
@@ -111,14 +111,15 @@ impl FlowTable {
         before: Option<u32>,
         now: Instant,
     ) -> Result<u32, NatError> {
-        if !self.can_make_room(tuple.peer) {
+        let peer = tuple.ends.peer();
+        if !self.can_make_room(peer) {
             self.counters.refused_cap += 1;
             return Err(NatError::Cap);
         }
         let outside = Tuple { address: bits(binding.real), ..*tuple };
         let port = match before.filter(|place| self.rests_at(*place, binding.real)) {
             Some(place) => {
-                let port = self.records[place].outside_port;
+                let port = self.records[place].outside_port();
                 self.release(place);
                 port
             }
@@ -128,26 +129,25 @@ impl FlowTable {
                 port
             }
         };
-        self.make_room(tuple.peer, now);
+        self.make_room(peer, now);
         Ok(self.insert(tuple, binding, port, now))
     }
 
     fn rests_at(&self, place: u32, real: IpAddr) -> bool {
         let record = &self.records[place];
-        self.addresses.get(record.kind.is_ipv6(), record.real) == real
+        self.addresses.get(record.is_ipv6(), record.real) == real
     }
 
     fn insert(&mut self, tuple: &Tuple, binding: &Binding, port: u16, now: Instant) -> u32 {
-        let mut record = Record::new(tuple.peer, tuple.kind, State::NEW);
-        (record.client_port, record.remote_port) = (tuple.port, tuple.remote);
-        record.outside_port = port;
+        let mut record = Record::new(tuple.ends, State::NEW);
+        record.set_outside_port(port);
         (record.epoch, record.tag) = (binding.epoch, binding.tag);
         record.proxy = self.addresses.intern(&self.hash, tuple.address());
         record.touch(now);
         let place = self.records.insert(record, now);
         self.peers.enter(&mut self.records, place);
         if !self.peers.enter_proxy(&self.hash, &mut self.records, place) {
-            self.addresses.release(&self.hash, record.kind.is_ipv6(), record.proxy);
+            self.addresses.release(&self.hash, record.is_ipv6(), record.proxy);
         }
         self.enter_outside(place, binding.real);
         let hash = self.hash.tuple(Side::Inside, tuple);
@@ -188,7 +188,7 @@ impl FlowTable {
     fn learn_ports(&mut self, space: u32, place: u32) {
         for _ in 0..LEARNED {
             let Some(port) = self.spaces.unknown_port(space) else { return };
-            let tuple = Tuple { port, ..self.tuple(Side::Outside, place) };
+            let tuple = self.tuple(Side::Outside, place).with_port(port);
             let is_free = self.find(Side::Outside, &tuple).is_none();
             self.spaces.learn(space, is_free);
         }
@@ -228,12 +228,13 @@ impl FlowTable {
     /// A free port for a flow towards `outside`: its own, else any (R29), else one that others give up
     /// (R33).
     fn choose_port(&mut self, outside: &Tuple, now: Instant) -> Result<u16, NatError> {
-        if self.is_free(outside, outside.port, now) {
-            return Ok(outside.port);
+        let own = outside.ends.port();
+        if self.is_free(outside, own, now) {
+            return Ok(own);
         }
         self.counters.port_collisions += 1;
-        let class = PortClass::of(outside.port);
-        let Some(space) = self.space_of(outside, class) else { return Ok(outside.port) };
+        let class = PortClass::of(own);
+        let Some(space) = self.space_of(outside, class) else { return Ok(own) };
         if self.spaces.map(space).is_none() {
             for _ in 0..TRIES {
                 let port = self.ports.draw(class);
@@ -243,7 +244,7 @@ impl FlowTable {
             }
         }
         // Trying may have ended the last record of the space.
-        let Some(space) = self.space_of(outside, class) else { return Ok(outside.port) };
+        let Some(space) = self.space_of(outside, class) else { return Ok(own) };
         let start = self.ports.draw(class);
         if let Some(port) = self.spaces.map(space).and_then(|map| map.free_from(start)) {
             return Ok(port);
@@ -260,11 +261,11 @@ impl FlowTable {
         let place = oldest(Class::Resting)
             .or_else(|| oldest(Class::Closed))
             .or_else(|| oldest(Class::Unanswered))?;
-        let port = self.records[place].outside_port;
-        if self.records[place].state.is_live() {
+        let port = self.records[place].outside_port();
+        if self.records[place].state().is_live() {
             self.displace(place, now);
         }
-        if self.records[place].state != State::FREE {
+        if self.records[place].state() != State::FREE {
             self.counters.rests_cut_short += u64::from(!self.records[place].is_due(now));
             self.release(place);
         }
@@ -273,7 +274,7 @@ impl FlowTable {
 
     /// Whether an outside port is free, which it may be only since now.
     fn is_free(&mut self, outside: &Tuple, port: u16, now: Instant) -> bool {
-        match self.find(Side::Outside, &Tuple { port, ..*outside }) {
+        match self.find(Side::Outside, &outside.with_port(port)) {
             Some(place) => !self.settle(place, now),
             None => true,
         }
@@ -281,7 +282,6 @@ impl FlowTable {
 
     fn space_of(&self, outside: &Tuple, ports: PortClass) -> Option<u32> {
         let real = self.addresses.find(&self.hash, outside.address())?;
-        let Tuple { peer, kind, remote, .. } = *outside;
-        self.spaces.find(&self.hash, &SpaceKey { peer, kind, real, remote, ports })
+        self.spaces.find(&self.hash, &SpaceKey::new(outside.ends, real, ports))
     }
 }

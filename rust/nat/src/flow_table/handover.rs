@@ -6,15 +6,12 @@ use std::net::IpAddr;
 use packet::{Instant, Protocol};
 
 use super::FlowTable;
-use super::key::{Kind, Side, Tuple, bits};
+use super::key::{Ends, Side, Tuple};
 use super::lookup::tuple_of;
 use super::record::{Record, instant, millis_up};
 use super::state::{Class, State};
 use super::types::{PeerIndex, Traffic};
 use crate::wheel::NONE;
-
-/// Peers are numbered in 24 bits.
-const MAX_PEER: u32 = (1 << 24) - 1;
 
 /// A flow, or an outside port that rests after one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +60,7 @@ impl FlowTable {
     /// they do, so that they do in the same order in a table that they are restored to.
     pub fn for_each_state(&self, now: Instant, mut each: impl FnMut(PeerIndex, &FlowState)) {
         for place in 0..self.records.capacity() {
-            if self.records[place].state.class() == Class::Answered {
+            if self.records[place].state().class() == Class::Answered {
                 each(PeerIndex(self.records[place].peer()), &self.state_of(place, now));
             }
         }
@@ -80,18 +77,18 @@ impl FlowTable {
 
     fn state_of(&self, place: u32, now: Instant) -> FlowState {
         let (record, now) = (&self.records[place], millis_up(now));
-        let is_ipv6 = record.kind.is_ipv6();
+        let is_ipv6 = record.is_ipv6();
         let opened = millis_up(self.records.opened(place));
         FlowState {
             protocol: record.protocol(),
-            state: record.state.bits(),
-            proxy: record.state.is_inside().then(|| self.addresses.get(is_ipv6, record.proxy)),
+            state: record.state().bits(),
+            proxy: record.state().is_inside().then(|| self.addresses.get(is_ipv6, record.proxy)),
             real: self.addresses.get(is_ipv6, record.real),
-            client_port: record.client_port,
-            outside_port: record.outside_port,
-            remote_port: record.remote_port,
+            client_port: record.client_port(),
+            outside_port: record.outside_port(),
+            remote_port: record.remote_port(),
             tag: record.tag,
-            traffic: [record.traffic(0), record.traffic(1)],
+            traffic: record.traffic(),
             opened: now.saturating_sub(opened),
             last_seen: now.saturating_sub(record.last_seen()),
         }
@@ -104,23 +101,18 @@ impl FlowTable {
         let Some(state) = State::from_bits(flow.state).filter(|_| flow.is_sound()) else {
             return false;
         };
-        let kind = Kind::new(flow.protocol, flow.real);
-        let remote = flow.remote_port;
-        let outside =
-            Tuple { peer: peer.0, kind, port: flow.outside_port, remote, address: bits(flow.real) };
-        let inside = flow.proxy.map(|proxy| Tuple {
-            port: flow.client_port,
-            address: bits(proxy),
-            ..outside
-        });
+        let ports = (flow.outside_port, flow.remote_port);
+        let Some(ends) = Ends::new(peer.0, flow.protocol, ports, flow.real) else { return false };
+        let outside = Tuple::new(ends, flow.real);
+        let ends = ends.with_port(flow.client_port);
+        let inside = flow.proxy.map(|proxy| Tuple::new(ends, proxy));
         let is_used = self.find(Side::Outside, &outside).is_some()
             || inside.is_some_and(|inside| self.find(Side::Inside, &inside).is_some());
-        if peer.0 > MAX_PEER || is_used || !self.has_room(peer.0, state) {
+        if is_used || !self.has_room(peer.0, state) {
             return false;
         }
-        let mut record = Record::new(peer.0, kind, state);
-        (record.client_port, record.remote_port) = (flow.client_port, remote);
-        record.outside_port = flow.outside_port;
+        let mut record = Record::new(ends, state);
+        record.set_outside_port(flow.outside_port);
         (record.epoch, record.tag) = (epoch, flow.tag);
         record.set_traffic(flow.traffic);
         let millis = millis_up(now);
@@ -146,7 +138,7 @@ impl FlowTable {
         let place = self.records.insert(record, opened);
         self.peers.enter(&mut self.records, place);
         if inside.is_some() && !self.peers.enter_proxy(&self.hash, &mut self.records, place) {
-            self.addresses.release(&self.hash, record.kind.is_ipv6(), record.proxy);
+            self.addresses.release(&self.hash, record.is_ipv6(), record.proxy);
         }
         self.enter_outside(place, real);
         if let Some(inside) = inside {
@@ -157,7 +149,7 @@ impl FlowTable {
             });
         }
         self.file(place);
-        if record.state.is_live() {
+        if record.state().is_live() {
             self.counters.live += 1;
         } else {
             self.counters.resting += 1;

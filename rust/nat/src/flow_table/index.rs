@@ -12,6 +12,7 @@
 use smallvec::SmallVec;
 
 use super::pool::Chunks;
+use crate::processor::{prefetch, with_highest_byte};
 use crate::wheel::NONE;
 
 /// Entries per bucket, which with [`Bucket::meta`] is a cache line.
@@ -36,6 +37,17 @@ struct Bucket {
     meta: Meta,
 }
 
+impl Bucket {
+    /// Which entries have the tag of a hash, a bit for each. All are compared, so that no jump depends
+    /// on where it stands.
+    #[inline]
+    fn alike(&self, hash: u64) -> u32 {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o] = self.entries;
+        let entries = [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, self.meta.0];
+        with_highest_byte(&entries, hash as u32) & !(!0 << self.meta.count())
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(16))]
 struct Node {
@@ -50,10 +62,12 @@ struct Meta(u32);
 impl Meta {
     const EMPTY: Self = Self(NONE);
 
+    #[inline]
     fn count(self) -> usize {
         (self.0 >> 24) as usize
     }
 
+    #[inline]
     fn node(self) -> u32 {
         self.0 & PLACE
     }
@@ -107,18 +121,54 @@ impl Index {
             return None;
         }
         let bucket = &self.buckets[self.bucket(hash)];
-        let (mut entries, mut meta) = (&bucket.entries[..], bucket.meta);
-        loop {
-            for &entry in &entries[..meta.count()] {
+        let mut alike = bucket.alike(hash);
+        while alike != 0 {
+            let place = bucket.entries[alike.trailing_zeros() as usize % ENTRIES] & PLACE;
+            if is(place) {
+                return Some(place);
+            }
+            alike &= alike - 1;
+        }
+        if bucket.meta.node() == NONE { None } else { self.find_behind(bucket.meta, hash, is) }
+    }
+
+    /// The same in the nodes behind a bucket.
+    fn find_behind(
+        &self,
+        mut meta: Meta,
+        hash: u64,
+        mut is: impl FnMut(u32) -> bool,
+    ) -> Option<u32> {
+        while meta.node() != NONE {
+            let node = &self.nodes[meta.node()];
+            for &entry in &node.entries[..node.meta.count()] {
                 if entry >> 24 == tag(hash) && is(entry & PLACE) {
                     return Some(entry & PLACE);
                 }
             }
-            if meta.node() == NONE {
-                return None;
-            }
-            let node = &self.nodes[meta.node()];
-            (entries, meta) = (&node.entries, node.meta);
+            meta = node.meta;
+        }
+        None
+    }
+
+    /// Begins to fetch what [`Self::guess`] reads: the bucket of `hash`, which is returned.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64) -> u32 {
+        let bucket = self.bucket(hash);
+        if let Some(bucket) = self.buckets.get(bucket) {
+            prefetch(bucket);
+        }
+        bucket
+    }
+
+    /// The first place in a bucket whose hash is alike, which most often is the one sought; [`NONE`] if
+    /// there is none.
+    #[inline]
+    pub(crate) fn guess(&self, bucket: u32, hash: u64) -> u32 {
+        let Some(bucket) = self.buckets.get(bucket) else { return NONE };
+        match bucket.alike(hash) {
+            0 => NONE,
+            alike => bucket.entries[alike.trailing_zeros() as usize % ENTRIES] & PLACE,
         }
     }
 
@@ -277,11 +327,13 @@ const EMPTY_NODE: Node = Node { entries: [0; NODE_ENTRIES], meta: Meta::EMPTY };
 
 const _: () = assert!(size_of::<Bucket>() == 64 && size_of::<Node>() == 16);
 
+#[inline]
 fn tag(hash: u64) -> u32 {
     hash as u32 >> 24
 }
 
 /// A number below `buckets`, by the upper half of the hash; it never falls when `buckets` grows.
+#[inline]
 fn scale(hash: u64, buckets: u32) -> u32 {
     (((hash >> 32) * u64::from(buckets)) >> 32) as u32
 }

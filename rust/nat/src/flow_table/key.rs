@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use packet::Protocol;
 
 use super::seeded::Seeded;
+use super::types::Direction;
 
 /// Protocol and address family in a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,8 +15,6 @@ pub(super) struct Kind(u8);
 const IPV6: u8 = 4;
 
 impl Kind {
-    pub(super) const ZERO: Self = Self(0);
-
     #[inline]
     pub(super) fn new(protocol: Protocol, address: IpAddr) -> Self {
         let protocol = match protocol {
@@ -35,6 +34,7 @@ impl Kind {
         }
     }
 
+    #[inline]
     pub(super) fn bits(self) -> u8 {
         self.0
     }
@@ -45,27 +45,80 @@ impl Kind {
     }
 }
 
+/// Peers are numbered in 24 bits.
+const MAX_PEER: u32 = (1 << 24) - 1;
+
+/// All of a tuple but its address, in a word: what a record keeps is compared with it at once. From
+/// the lowest bit: port (16), remote port (16), kind (8), peer (24).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ends(u64);
+
+impl Ends {
+    pub(super) const ZERO: Self = Self(0);
+    /// Of no flow: there is no such kind.
+    pub(super) const NONE: Self = Self(u64::MAX);
+
+    /// `None` if there can be no such peer. Of the address only its family is asked.
+    #[inline]
+    pub(super) fn new(
+        peer: u32,
+        protocol: Protocol,
+        (port, remote): (u16, u16),
+        address: IpAddr,
+    ) -> Option<Self> {
+        let kind = Kind::new(protocol, address);
+        let ports = u64::from(port) | u64::from(remote) << 16;
+        let word = ports | u64::from(kind.0) << 32 | u64::from(peer) << 40;
+        (peer <= MAX_PEER).then_some(Self(word))
+    }
+
+    #[inline]
+    pub(super) fn port(self) -> u16 {
+        self.0 as u16
+    }
+
+    #[inline]
+    pub(super) fn remote(self) -> u16 {
+        (self.0 >> 16) as u16
+    }
+
+    #[inline]
+    pub(super) fn kind(self) -> Kind {
+        Kind((self.0 >> 32) as u8)
+    }
+
+    #[inline]
+    pub(super) fn peer(self) -> u32 {
+        (self.0 >> 40) as u32
+    }
+
+    #[inline]
+    pub(super) fn with_port(self, port: u16) -> Self {
+        Self(self.0 & !0xFFFF | u64::from(port))
+    }
+}
+
 /// One side of a flow as its packets tell it: the port is the client's and the address the proxy
 /// (inside), or the port is the outside one and the address real (outside).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tuple {
-    pub(super) peer: u32,
-    pub(super) kind: Kind,
-    pub(super) port: u16,
-    pub(super) remote: u16,
-    /// The address, of the family that `kind` says.
+    pub(super) ends: Ends,
+    /// The address, of the family that the kind says.
     pub(super) address: u128,
 }
 
 impl Tuple {
     #[inline]
-    pub(super) fn new(peer: u32, protocol: Protocol, ports: (u16, u16), address: IpAddr) -> Self {
-        let kind = Kind::new(protocol, address);
-        Self { peer, kind, port: ports.0, remote: ports.1, address: bits(address) }
+    pub(super) fn new(ends: Ends, address: IpAddr) -> Self {
+        Self { ends, address: bits(address) }
+    }
+
+    pub(super) fn with_port(self, port: u16) -> Self {
+        Self { ends: self.ends.with_port(port), ..self }
     }
 
     pub(super) fn address(&self) -> IpAddr {
-        if self.kind.is_ipv6() {
+        if self.ends.kind().is_ipv6() {
             Ipv6Addr::from_bits(self.address).into()
         } else {
             Ipv4Addr::from_bits(self.address as u32).into()
@@ -89,6 +142,17 @@ pub(super) enum Side {
     Outside,
 }
 
+impl Side {
+    /// Of the packets that are found by it.
+    #[inline]
+    pub(super) fn direction(self) -> Direction {
+        match self {
+            Self::Inside => Direction::Outbound,
+            Self::Outside => Direction::Inbound,
+        }
+    }
+}
+
 /// Hashes of what the table's indexes are searched for.
 pub(super) struct Hash(Seeded);
 
@@ -107,8 +171,7 @@ impl Hash {
         let mut hasher = self.0.hasher(side as u64);
         // As a round of its own: one alone spreads numbers that differ in few bits badly.
         hasher.write_u128(tuple.address);
-        let ports = u64::from(tuple.port) | u64::from(tuple.remote) << 16;
-        hasher.write_u64(ports | u64::from(tuple.kind.0) << 32 | u64::from(tuple.peer) << 40);
+        hasher.write_u64(tuple.ends.0);
         hasher.finish()
     }
 
@@ -156,7 +219,8 @@ mod tests {
                         }
                     };
                     let port = (1024 + of / 1024) as u16;
-                    hash.tuple(side, &Tuple::new(of % 16, Protocol::Tcp, (port, 443), address))
+                    let ends = Ends::new(of % 16, Protocol::Tcp, (port, 443), address);
+                    hash.tuple(side, &Tuple::new(ends.unwrap(), address))
                 });
                 assert!(fullest(tuples) <= 36);
             }

@@ -82,17 +82,17 @@ impl Peers {
         if peer >= self.peers.len() {
             self.peers.resize(peer + 1, Peer::EMPTY);
         }
-        self.add(records, place, records[place].state.class());
+        self.add(records, place, records[place].state().class());
     }
 
     /// Takes a record from its peer.
     pub(super) fn leave(&mut self, records: &mut Records, place: u32) {
         let record = records[place];
         let peer = &mut self.peers[record.peer() as usize];
-        if let Some(list) = peer.list(record.state.class()) {
+        if let Some(list) = peer.list(record.state().class()) {
             list.remove(&mut records.chain(Chain::Peer), place);
         }
-        if record.state.is_live() {
+        if record.state().is_live() {
             peer.live -= 1;
         } else {
             peer.resting -= 1;
@@ -126,8 +126,8 @@ impl Peers {
 
     /// Adds a record to its proxy address. True if that is new: it needs a reference to the address.
     pub(super) fn enter_proxy(&mut self, hash: &Hash, records: &mut Records, place: u32) -> bool {
-        let Record { kind, proxy: address, .. } = records[place];
-        let (peer, is_ipv6) = (records[place].peer(), kind.is_ipv6());
+        let Record { ends, proxy: address, .. } = records[place];
+        let (peer, is_ipv6) = (ends.peer(), ends.kind().is_ipv6());
         let found = self.find_proxy(hash, peer, is_ipv6, address);
         let at = found.unwrap_or_else(|| {
             let proxy =
@@ -145,8 +145,8 @@ impl Peers {
 
     /// Takes a record from its proxy address. True if that has no other: its reference is free.
     pub(super) fn leave_proxy(&mut self, hash: &Hash, records: &mut Records, place: u32) -> bool {
-        let Record { kind, proxy: address, .. } = records[place];
-        let (peer, is_ipv6) = (records[place].peer(), kind.is_ipv6());
+        let Record { ends, proxy: address, .. } = records[place];
+        let (peer, is_ipv6) = (ends.peer(), ends.kind().is_ipv6());
         let Some(at) = self.find_proxy(hash, peer, is_ipv6, address) else { return false };
         let proxy = &mut self.proxies[at];
         proxy.records.remove(&mut records.chain(Chain::Proxy), place);

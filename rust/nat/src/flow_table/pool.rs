@@ -20,6 +20,13 @@ impl<T, const N: usize> Chunks<T, N> {
         (self.chunks.len() * N) as u32
     }
 
+    /// An element, if there is one.
+    #[inline]
+    pub(crate) fn get(&self, index: u32) -> Option<&T> {
+        let index = index as usize;
+        self.chunks.get(index / N).map(|chunk| &chunk[index % N])
+    }
+
     /// Adds one piece; an allocation of `N` elements.
     pub(crate) fn grow(&mut self, fill: impl Fn() -> T) {
         let chunk: Box<[T]> = (0..N).map(|_| fill()).collect();
@@ -104,10 +111,7 @@ impl<T> Pool<T> {
     }
 
     pub(crate) fn get(&self, index: u32) -> Option<&T> {
-        if index >= self.places.capacity() {
-            return None;
-        }
-        match &self.places[index] {
+        match self.places.get(index)? {
             Place::Used(element) => Some(element),
             Place::Free(_) => None,
         }
@@ -117,6 +121,7 @@ impl<T> Pool<T> {
 impl<T> ops::Index<u32> for Pool<T> {
     type Output = T;
 
+    #[inline]
     fn index(&self, index: u32) -> &T {
         match &self.places[index] {
             Place::Used(element) => element,

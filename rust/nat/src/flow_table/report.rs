@@ -23,7 +23,7 @@ impl FlowTable {
             if added == max {
                 return Some(place);
             }
-            if self.records[place].state.is_live() {
+            if self.records[place].state().is_live() {
                 rows.push(self.record(place));
                 added += 1;
             }
@@ -47,6 +47,7 @@ impl FlowTable {
     /// nothing if the handle is void.
     pub fn set_epoch(&mut self, flow: FlowId, epoch: u32, tag: u32) {
         if let Some(place) = self.live(flow) {
+            self.forget_recent();
             let record = &mut self.records[place];
             (record.epoch, record.tag) = (epoch, tag);
         }
@@ -67,21 +68,22 @@ impl FlowTable {
 
     pub(super) fn record(&self, place: u32) -> FlowRecord {
         let record = &self.records[place];
-        let is_ipv6 = record.kind.is_ipv6();
+        let [outbound, inbound] = record.traffic();
+        let is_ipv6 = record.is_ipv6();
         FlowRecord {
-            flow: FlowId { index: place, generation: record.generation },
+            flow: FlowId { index: place, generation: record.generation() },
             peer: PeerIndex(record.peer()),
             tag: record.tag,
             epoch: record.epoch,
             protocol: record.protocol(),
-            client_port: record.client_port,
+            client_port: record.client_port(),
             proxy: self.addresses.get(is_ipv6, record.proxy),
-            remote_port: record.remote_port,
-            outside_port: record.outside_port,
+            remote_port: record.remote_port(),
+            outside_port: record.outside_port(),
             real: self.addresses.get(is_ipv6, record.real),
-            answered: record.state.is_answered(),
-            outbound: record.traffic(0),
-            inbound: record.traffic(1),
+            answered: record.state().is_answered(),
+            outbound,
+            inbound,
             opened: self.records.opened(place),
             last_seen: super::record::instant(record.last_seen()),
         }

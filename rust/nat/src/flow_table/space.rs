@@ -3,7 +3,7 @@
 //! looks for what gives way when none is left.
 
 use super::index::Index;
-use super::key::{Hash, Kind};
+use super::key::{Ends, Hash, Kind};
 use super::pool::Pool;
 use super::ports::{PortClass, PortMap};
 use super::record::{Chain, Record, Records};
@@ -13,22 +13,21 @@ use crate::wheel::List;
 /// What makes a space. The address is as [`super::address::Addresses`] keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SpaceKey {
-    pub(super) peer: u32,
-    pub(super) kind: Kind,
-    pub(super) real: u32,
-    pub(super) remote: u16,
-    pub(super) ports: PortClass,
+    peer: u32,
+    kind: Kind,
+    real: u32,
+    remote: u16,
+    ports: PortClass,
 }
 
 impl SpaceKey {
+    /// Of a tuple whose address is kept as `real`.
+    pub(super) fn new(ends: Ends, real: u32, ports: PortClass) -> Self {
+        Self { peer: ends.peer(), kind: ends.kind(), real, remote: ends.remote(), ports }
+    }
+
     pub(super) fn of(record: &Record) -> Self {
-        Self {
-            peer: record.peer(),
-            kind: record.kind,
-            real: record.real,
-            remote: record.remote_port,
-            ports: PortClass::of(record.outside_port),
-        }
+        Self::new(record.ends, record.real, PortClass::of(record.outside_port()))
     }
 
     fn hash(&self, hash: &Hash) -> u64 {
@@ -64,7 +63,7 @@ impl Space {
     }
 
     fn unlink(&mut self, records: &mut Records, place: u32) {
-        if let Some(list) = self.list(records[place].state.class()) {
+        if let Some(list) = self.list(records[place].state().class()) {
             list.remove(&mut records.chain(Chain::Space), place);
         }
     }
@@ -95,7 +94,7 @@ impl Spaces {
 
     /// Puts a record into its space and takes its outside port.
     pub(super) fn enter(&mut self, records: &mut Records, space: u32, place: u32) {
-        let Record { state, outside_port, .. } = records[place];
+        let (state, outside_port) = (records[place].state(), records[place].outside_port());
         let space = &mut self.pool[space];
         space.push(records, place, state.class());
         space.used += 1;
@@ -119,7 +118,7 @@ impl Spaces {
             if space.used < space.key.ports.size() / MAP_UNTIL {
                 space.map = None;
             } else if let Some(map) = &mut space.map {
-                map.set_free(record.outside_port);
+                map.set_free(record.outside_port());
             }
             return false;
         }

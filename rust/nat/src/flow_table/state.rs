@@ -1,8 +1,9 @@
 //! What a flow's packets have shown of it, and how long it lives for that (R30).
 
-use packet::{Protocol, TcpFlags, Transport};
+use packet::{TcpFlags, Transport};
 
 use super::Direction;
+use super::key::Kind;
 
 /// TCP with both directions seen (RFC 5382 REQ-5): 2 hours 4 minutes, in milliseconds.
 const TCP_ESTABLISHED: u64 = 7_440_000;
@@ -14,6 +15,18 @@ const UDP: u64 = 300_000;
 const ICMP: u64 = 60_000;
 /// Rest of an outside port (R29, R34; RFC 6888 REQ-8).
 pub(super) const REST: u64 = 120_000;
+
+/// By class and [`Kind`], so that a packet asks once and jumps nowhere.
+const LIFETIMES: [[u64; 8]; 8] = {
+    const RESTS: [u64; 8] = [REST; 8];
+    const SHORT: [u64; 8] = by_protocol(TCP_TRANSITORY);
+    [RESTS, by_protocol(TCP_ESTABLISHED), SHORT, SHORT, RESTS, RESTS, RESTS, RESTS]
+};
+
+/// Lifetimes of flows by [`Kind`]; the same in both families.
+const fn by_protocol(tcp: u64) -> [u64; 8] {
+    [tcp, UDP, ICMP, ICMP, tcp, UDP, ICMP, ICMP]
+}
 
 /// Which list a record is in: what R33 asks for when something must give way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +61,8 @@ impl Class {
 pub(super) struct State(u8);
 
 const CLASS: u8 = 0b111;
+/// Bits of a [`Kind`].
+const KINDS: u8 = 0b111;
 const ANSWERED: u8 = 1 << 3;
 const FIN_OUTBOUND: u8 = 1 << 4;
 const FIN_INBOUND: u8 = 1 << 5;
@@ -61,8 +76,15 @@ impl State {
     /// A flow before its first packet.
     pub(super) const NEW: Self = Self(Class::Unanswered as u8 | INSIDE);
 
+    #[inline]
     pub(super) fn bits(self) -> u8 {
         self.0
+    }
+
+    /// A state that a record holds.
+    #[inline]
+    pub(super) fn from_byte(bits: u8) -> Self {
+        Self(bits)
     }
 
     /// A state that [`Self::bits`] gave; `None` for what no record is in.
@@ -95,14 +117,16 @@ impl State {
 
     #[inline]
     pub(super) fn is_live(self) -> bool {
-        matches!(self.class(), Class::Answered | Class::Unanswered | Class::Closed)
+        (Class::Answered as u8..=Class::Closed as u8).contains(&(self.0 & CLASS))
     }
 
+    #[inline]
     pub(super) fn is_answered(self) -> bool {
         self.0 & ANSWERED != 0
     }
 
     /// Whether the inside index leads to the record.
+    #[inline]
     pub(super) fn is_inside(self) -> bool {
         self.0 & INSIDE != 0
     }
@@ -112,6 +136,7 @@ impl State {
     }
 
     /// Whether a new SYN starts a fresh flow here (R30).
+    #[inline]
     pub(super) fn is_closing(self) -> bool {
         self.0 & (FIN_OUTBOUND | FIN_INBOUND | RESET) != 0
     }
@@ -133,19 +158,13 @@ impl State {
             }
             bits = if flags.contains(TcpFlags::RST) { bits | RESET } else { bits & !RESET };
         }
-        Self(bits).with_class(class_of(bits))
+        if bits == self.0 { self } else { Self(bits).with_class(class_of(bits)) }
     }
 
     /// Milliseconds that the record lives after its last packet, or that its port rests.
     #[inline]
-    pub(super) fn lifetime(self, protocol: Protocol) -> u64 {
-        match (self.class(), protocol) {
-            (Class::Resting | Class::Free, _) => REST,
-            (_, Protocol::Udp) => UDP,
-            (_, Protocol::Icmp) => ICMP,
-            (Class::Answered, Protocol::Tcp) => TCP_ESTABLISHED,
-            (Class::Unanswered | Class::Closed, Protocol::Tcp) => TCP_TRANSITORY,
-        }
+    pub(super) fn lifetime(self, kind: Kind) -> u64 {
+        LIFETIMES[usize::from(self.0 & CLASS)][usize::from(kind.bits() & KINDS)]
     }
 }
 
@@ -162,6 +181,7 @@ fn class_of(bits: u8) -> Class {
 }
 
 /// Whether a segment opens a connection: SYN without ACK.
+#[inline]
 pub(super) fn is_opening(transport: &Transport) -> bool {
     matches!(transport, Transport::Tcp { flags, .. }
         if flags.contains(TcpFlags::SYN) && !flags.contains(TcpFlags::ACK))

@@ -66,14 +66,24 @@ pub struct FlowHit {
     pub rewrite: Rewrite,
     /// Whether anything ever came back (R26, R27).
     pub answered: bool,
-    /// The real address.
-    pub real: IpAddr,
     /// Port (or echo identifier) outside.
     pub outside_port: u16,
     /// When its access was last checked, in the owner's counting ([`super::FlowTable::set_epoch`]).
     pub epoch: u32,
     /// The owner's note: which resource permits the flow.
     pub tag: u32,
+}
+
+impl FlowHit {
+    /// Of no flow.
+    pub(super) const VOID: Self = Self {
+        flow: FlowId { index: 0, generation: 0 },
+        rewrite: Rewrite::NOTHING,
+        answered: false,
+        outside_port: 0,
+        epoch: 0,
+        tag: 0,
+    };
 }
 
 /// Answer to a train from a Client.

@@ -17,7 +17,7 @@ use packet::Instant;
 
 pub(crate) use bitmap::Bitmap;
 pub(crate) use list::List;
-pub(crate) use packed::{Link, Packed};
+pub(crate) use packed::{Link, Packed, Shared};
 
 /// No entry: the end of a list. Fits three bytes, as all links do.
 pub const NONE: u32 = 0xFF_FFFF;

@@ -72,7 +72,7 @@ fn create(
 }
 
 fn outside(hit: &FlowHit, inside: Inside) -> Outside {
-    (inside.0, inside.1, hit.outside_port, hit.real, inside.4)
+    (inside.0, inside.1, hit.outside_port, hit.rewrite.address(), inside.4)
 }
 
 fn reply(table: &mut FlowTable, outside: Outside, flags: TcpFlags, now: Instant) -> Inbound {
@@ -97,7 +97,7 @@ fn r26_a_live_flow_keeps_its_address_whatever_is_dealt_now() {
     let mut table = table();
     open(&mut table, inside(Protocol::Tcp, 5000), real(), SYN, at(0));
     let other = create(&mut table, inside(Protocol::Tcp, 5000), address("10.0.0.2"), ACK, at(1));
-    assert_eq!(other.unwrap().real, real());
+    assert_eq!(other.unwrap().rewrite.address(), real());
     assert_eq!(table.counters().live, 1);
 }
 

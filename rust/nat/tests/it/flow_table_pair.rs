@@ -157,13 +157,14 @@ impl Pair {
         let mut train = packet::Train::single(packet).expect("a whole packet");
         train.rewrite(&hit.rewrite);
         let (_, port, _) = train.summary().transport.flow().expect("a flow");
-        assert_eq!(train.summary().destination, hit.real);
+        assert_eq!(train.summary().destination, hit.rewrite.address());
         port
     }
 
     fn check_hit(&self, hit: &FlowHit, inside: Inside) {
         let flow = &self.model.flows[&inside];
-        assert_eq!((hit.real, hit.answered), (flow.real, flow.answered));
+        let real = self.table.flow(hit.flow).map(|row| row.real);
+        assert_eq!((real, hit.answered), (Some(flow.real), flow.answered));
     }
 
     pub(crate) fn inbound(&mut self, outside: Outside, flags: TcpFlags) -> Found {

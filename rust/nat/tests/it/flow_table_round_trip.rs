@@ -49,7 +49,7 @@ fn send(table: &mut FlowTable, inside: &Inside, real: IpAddr, now: Instant) -> O
     };
     train.rewrite(&hit.rewrite);
     let (protocol, port, remote) = train.summary().transport.flow().unwrap();
-    let outside = (0, protocol, port, hit.real, remote);
+    let outside = (0, protocol, port, hit.rewrite.address(), remote);
     let mut copy = [0; 256];
     let len = train.write_segment(0, &mut copy);
     assert_eq!(copy[..len], *from_client(&outside, &mut [0; 256]), "as if sent to {outside:?}");

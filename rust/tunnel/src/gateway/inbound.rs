@@ -170,7 +170,10 @@ impl Gateway {
             self.flows.set_epoch(hit.flow, epoch, tag);
         }
         let is_direct = !self.is_proxy(proxy);
-        if hit.answered || is_direct || self.translations.answer_contains(id, proxy, hit.real) {
+        if hit.answered
+            || is_direct
+            || self.translations.answer_contains(id, proxy, hit.rewrite.address())
+        {
             return Ok(hit);
         }
         let real = self.translations.find(id, proxy, now).and_then(|found| found.real);

@@ -4,12 +4,22 @@
 
 use std::time::{Duration, Instant};
 
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 7;
 const ATTEMPTS: usize = 3;
 /// Spread of the reference over its rounds beyond which they say nothing.
 const SPREAD: f64 = 0.25;
 /// A round is at least this long, by repeating the work.
 const LEAST: Duration = Duration::from_micros(300);
+
+/// What is compared, with whom, and what is wanted.
+#[derive(Clone, Copy)]
+pub(crate) struct Row<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) case: &'a str,
+    pub(crate) peer: &'a str,
+    /// How many times less than the peer ours should take; 0 if nothing is wanted.
+    pub(crate) goal: f64,
+}
 
 #[derive(Clone, Copy)]
 struct Times {
@@ -22,8 +32,7 @@ struct Times {
 /// Times `ours` against `theirs`, each of which does `units` of work per call, and prints a line of
 /// JSON with nanoseconds per unit.
 pub(crate) fn compare(
-    name: &str,
-    case: &str,
+    row: Row<'_>,
     units: usize,
     mut ours: impl FnMut(),
     mut theirs: impl FnMut(),
@@ -46,14 +55,23 @@ pub(crate) fn compare(
         }
     }
     if let Some((a, b, quiet)) = result {
-        print(name, case, a, b, quiet);
+        print(row, a, b, quiet);
     }
 }
 
-fn print(name: &str, case: &str, a: Times, b: Times, quiet: bool) {
+/// Prints a line of JSON of numbers that were got otherwise.
+#[allow(dead_code)]
+pub(crate) fn print_numbers(row: Row<'_>, ours: f64, reference: f64) {
+    let times = |least| Times { least, median: least, spread: 0.0 };
+    print(row, times(ours), times(reference), true);
+}
+
+fn print(row: Row<'_>, a: Times, b: Times, quiet: bool) {
+    let Row { name, case, peer, goal } = row;
     println!(
-        "{{\"name\":\"{name}\",\"case\":\"{case}\",\"ours\":{:.2},\"ours_median\":{:.2},\
-         \"reference\":{:.2},\"reference_median\":{:.2},\"spread\":{:.3},\"quiet\":{quiet}}}",
+        "{{\"name\":\"{name}\",\"case\":\"{case}\",\"peer\":\"{peer}\",\"goal\":{goal:.3},\
+         \"ours\":{:.3},\"ours_median\":{:.3},\"reference\":{:.3},\"reference_median\":{:.3},\
+         \"spread\":{:.3},\"quiet\":{quiet}}}",
         a.least, a.median, b.least, b.median, b.spread
     );
 }

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use nat::buffer::{Limits, PacketBuffer};
 use packet::{Instant, TcpFlags, build};
 
-use crate::harness::compare;
+use crate::harness::{Row, compare};
 
 /// Packets held at a time.
 const COUNT: usize = 256;
@@ -30,9 +30,9 @@ pub(crate) fn run() {
         let mut buffer = PacketBuffer::new(Limits::default(), 7);
         let queue = buffer.open(Instant::ZERO);
         let mut reference: VecDeque<Vec<u8>> = VecDeque::new();
+        let row = Row { name: "hold and release", case, peer: "VecDeque<Vec>", goal: 1.0 / 1.5 };
         compare(
-            "hold and release",
-            case,
+            row,
             COUNT,
             || {
                 for packet in &packets {
