@@ -133,7 +133,7 @@ BENCH_BINARY = $$(cargo bench --locked -p $(1) --bench $(2) --no-run --message-f
 .PHONY: bench
 bench: setup ## Compare with the usual shapes, count instructions; prints ratios, writes docs/results/bench.md
 	mkdir -p $(CARGO_TARGET_DIR)/bench
-	binary=$(call BENCH_BINARY,nat,ratios) && $$binary --bench > $(CARGO_TARGET_DIR)/bench/ratios.jsonl
+	binary=$(call BENCH_BINARY,bench-core,ratios) && $$binary --bench > $(CARGO_TARGET_DIR)/bench/ratios.jsonl
 	binary=$(call BENCH_BINARY,simulation,path) && $(BIN)/python benches/instructions.py $$binary
 	$(BIN)/pytest benches/python -q -p no:cacheprovider --benchmark-disable-gc --benchmark-warmup=on --benchmark-min-rounds=30 --benchmark-max-time=0.5 --benchmark-columns=min,median,iqr,ops --benchmark-json=$(CARGO_TARGET_DIR)/bench/python.json
 	$(BIN)/python benches/ratios.py $(CARGO_TARGET_DIR)/bench/ratios.jsonl $(CARGO_TARGET_DIR)/bench/python.json

@@ -86,7 +86,7 @@ def main() -> int:
         "Ours and the reference take turns in one process (A B B A, nine times); the least time",
         "of a round counts, per packet or query. The reference is two maps of the standard library",
         "and a tree, ports tried one after the other, expiry by a scan; for held packets a queue",
-        "of vectors; for DNS the patterns tried one after the other (`rust/nat/benches/ratios`).",
+        "of vectors; for DNS the patterns tried one after the other (`benches/core`).",
         "",
         *core(given[0]),
     ]
