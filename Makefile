@@ -147,6 +147,18 @@ bench-macro: demo-setup ## Measure the tunnel beside boringtun, gotatun and wire
 	cargo build --release --locked --quiet -p runtime --example tun_copy
 	$(DEMO_VENV)/bin/python -m benches.macro.run --tools $(TOOLS)/bin --tun-copy $(CARGO_TARGET_DIR)/release/examples/tun_copy $(ARGS)
 
+.PHONY: aead-differential
+aead-differential: setup ## Compare 10^7 batches with ring bit by bit, and its time with ring's; writes docs/results/aead.md
+	mkdir -p $(CARGO_TARGET_DIR)/bench
+	cargo test --release --locked --quiet -p firezone-aead --test batches -- --ignored --nocapture | grep ' batches, ' > $(CARGO_TARGET_DIR)/bench/aead-differential.txt
+	binary=$(call BENCH_BINARY,firezone-aead,batches) && $$binary --bench > $(CARGO_TARGET_DIR)/bench/aead.jsonl
+	$(BIN)/python benches/aead.py $(CARGO_TARGET_DIR)/bench/aead.jsonl $(CARGO_TARGET_DIR)/bench/aead-differential.txt
+
+.PHONY: fuzz-aead
+fuzz-aead: ## Fuzz the batches of rust/aead for FUZZ_SECONDS (300), with the nightly toolchain (installs cargo-fuzz)
+	cargo install --locked --quiet --root $(CARGO_TARGET_DIR)/tools cargo-fuzz
+	cd rust/fuzz && PATH=$(CARGO_TARGET_DIR)/tools/bin:$$PATH cargo +nightly fuzz run --fuzz-dir . --target-dir $(CARGO_TARGET_DIR)/fuzz aead -- -max_total_time=$${FUZZ_SECONDS:-300} -max_len=65536
+
 .PHONY: instructions
 instructions: setup ## Record instructions per packet in benches/instructions.toml
 	binary=$(call BENCH_BINARY,simulation,path) && $(BIN)/python benches/instructions.py $$binary --record

@@ -62,6 +62,11 @@ class Endpoint:
         """Of how many peers a former process left sessions, or why they are not used."""
         return self._core.inherited
 
+    @property
+    def aead(self) -> str:
+        """What seals and opens packets: avx512-ifma, avx512, avx2 or ring."""
+        return self._core.aead
+
     async def begin(self) -> tuple[int, int, int, int] | str | None:
         """Take packets from now on, after all commands that were sent before.
 

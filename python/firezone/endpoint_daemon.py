@@ -216,6 +216,7 @@ class EndpointDaemon(ABC, Generic[SettingsT]):
             "mark": FWMARK,
             "send_buffer": settings.udp_send_buffer_size,
             "receive_buffer": settings.udp_recv_buffer_size,
+            "aead": settings.aead,
             "buffer": {
                 "queue_bytes": settings.buffer_queue_size,
                 "queue_packets": settings.buffer_queue_packets,
@@ -290,6 +291,7 @@ class EndpointDaemon(ABC, Generic[SettingsT]):
             "tun": self._settings.tun,
             "addresses": [str(ipv4), str(ipv6)],
             "port": self._endpoint.port,
+            "aead": self._endpoint.aead,
             "dns_servers": [str(server) for server in self._servers],
             "peers": peers,
             "io": self._endpoint.counters(),

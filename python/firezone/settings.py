@@ -98,6 +98,10 @@ class EndpointSettings(BaseSettings):
     udp_recv_buffer_size: int = _setting(
         16 * 2**20, "Datagrams that the kernel holds to be received.", unit="bytes", ge=2**16
     )
+    aead: Literal["auto", "ring"] = _setting(
+        "ring",
+        "What seals and opens packets: the fastest that this processor has, or ring always.",
+    )
     control_socket: Path | None = _setting(
         None,
         "The control socket; by default /run/firezone/<role>.sock, or in the user's run folder.",

@@ -36,6 +36,7 @@ _FACTS = (
     "tun",
     "addresses",
     "port",
+    "aead",
     "dns_control",
     "sentinels",
     "dns_servers",

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use aead::{Choice, Cipher};
 use connection::{Connections, Entropy, Node, PrivateKey};
 use dns::Prefix;
 use nat::buffer::Limits;
@@ -41,10 +42,30 @@ struct EndpointConfig {
     send_buffer: Option<usize>,
     #[serde(default)]
     receive_buffer: Option<usize>,
+    #[serde(default)]
+    aead: Aead,
     buffer: BufferLimits,
     /// Network namespace of the device and all sockets; absent: this process's.
     #[serde(default)]
     namespace: Option<PathBuf>,
+}
+
+/// What seals and opens packets: the fastest that this processor has, or `ring`.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Aead {
+    Auto,
+    #[default]
+    Ring,
+}
+
+impl Aead {
+    fn cipher(self) -> Cipher {
+        Cipher::new(match self {
+            Self::Auto => Choice::Auto,
+            Self::Ring => Choice::Ring,
+        })
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -110,6 +131,7 @@ pub(crate) struct Endpoint {
     running: Running,
     is_client: bool,
     port: u16,
+    aead: &'static str,
     /// Of how many peers a former process left sessions, or why they are not used.
     inherited: Option<Result<usize, String>>,
     /// NAT state that `begin` will give to the core.
@@ -174,6 +196,12 @@ impl Endpoint {
     #[getter]
     fn port(&self) -> u16 {
         self.port
+    }
+
+    /// What seals and opens packets: "avx512-ifma", "avx512", "avx2" or "ring".
+    #[getter]
+    fn aead(&self) -> &'static str {
+        self.aead
     }
 
     /// Queue a command, a JSON text.
@@ -248,7 +276,8 @@ fn start(
     };
     let sockets = sockets.map_err(|error| udp_error(&error))?;
     let port = sockets.port().unwrap_or(config.port);
-    let mut endpoint = endpoint(config, connections(key)?)?;
+    let cipher = config.aead.cipher();
+    let mut endpoint = endpoint(config, connections(key, cipher)?)?;
     let tun = match tun {
         Some(tun) => Tun::adopt(tun, &config.tun),
         None => Tun::open(&config.tun, namespace.map(Path::new)),
@@ -260,13 +289,20 @@ fn start(
     let handle = EventLoop::start(stations, Wire::Udp(sockets), config.namespace.clone(), true);
     let running = Running::new(handle.map_err(os_error)?)?;
     let is_client = matches!(config.role, Role::Client { .. });
-    Ok(Endpoint { running, is_client, port, inherited, state: Mutex::new(state) })
+    Ok(Endpoint {
+        running,
+        is_client,
+        port,
+        aead: cipher.name(),
+        inherited,
+        state: Mutex::new(state),
+    })
 }
 
-fn connections(key: PrivateKey) -> PyResult<Connections> {
+fn connections(key: PrivateKey, cipher: Cipher) -> PyResult<Connections> {
     let mut entropy = Entropy::new(runtime::random().map_err(os_error)?);
     let node = Node::new(key, entropy.fork(), runtime::wall(), runtime::now());
-    Ok(Connections::wireguard(node, entropy))
+    Ok(Connections::wireguard(node.with_cipher(cipher), entropy))
 }
 
 fn endpoint(

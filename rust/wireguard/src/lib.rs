@@ -22,10 +22,10 @@
 //! `rekey_attempt_time` whether packets wait or not, and a packet that still waits begins another.
 //!
 //! Primitives are those of `x25519-dalek`, `blake2`, `hmac`, `ring`, `chacha20` and
-//! `chacha20poly1305`; none is written here. Comparisons of secrets are constant in time, and keys
+//! `chacha20poly1305`, for packets those of `aead`, which a [`Node`] is told to use; none is written
+//! here. Comparisons of secrets are constant in time, and keys
 //! are overwritten when they are no longer needed.
 
-mod aead;
 mod cookie;
 mod entropy;
 mod error;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aead::Cipher;
 use packet::Instant;
 
 use crate::entropy::Entropy;
@@ -24,6 +25,7 @@ pub struct Node {
     identity: Arc<Identity>,
     gate: Gate,
     clock: WallClock,
+    cipher: Cipher,
 }
 
 impl Node {
@@ -35,7 +37,19 @@ impl Node {
             identity: Arc::new(Identity { private, public }),
             gate: Gate::new(&public, entropy, now),
             clock: WallClock::new(wall, now),
+            cipher: Cipher::default(),
         }
+    }
+
+    /// This node, with another cipher for the packets of the tunnels that are made for it. The default
+    /// is `ring`.
+    #[must_use]
+    pub fn with_cipher(self, cipher: Cipher) -> Self {
+        Self { cipher, ..self }
+    }
+
+    pub(crate) fn cipher(&self) -> Cipher {
+        self.cipher
     }
 
     /// The node's public key.

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use aead::{Cipher, Message};
 use packet::Instant;
 
-use crate::aead::{Aead, Message, Ring};
 use crate::handshake::Keys;
 use crate::kdf::Secret;
 use crate::profile::Profile;
 use crate::window::Window;
 use crate::wire::{BACK, FRONT, KEEPALIVE, TYPE_DATA, data};
+
+/// Messages that are sealed as one batch; a longer run is several.
+const BATCH: usize = 64;
 
 /// Who began the handshake of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,21 +83,30 @@ impl Session {
 
     /// Seals the messages that `bytes` consists of, all of `len` bytes but the last. `None`: one is
     /// too short, and nothing may be sent.
-    pub(crate) fn seal(&mut self, bytes: &mut [u8], len: usize) -> Option<()> {
-        for message in bytes.chunks_mut(len.max(KEEPALIVE)) {
-            let header = message.first_chunk_mut::<FRONT>()?;
-            header[..4].copy_from_slice(&TYPE_DATA);
-            header[data::RECEIVER..data::COUNTER].copy_from_slice(&self.remote.to_le_bytes());
-            header[data::COUNTER..].copy_from_slice(&self.counter.to_le_bytes());
-            // A counter is used up whether its message leaves or not.
-            self.counter += 1;
+    pub(crate) fn seal(&mut self, cipher: Cipher, bytes: &mut [u8], len: usize) -> Option<()> {
+        let len = len.max(KEEPALIVE);
+        let mut batch = [Message::default(); BATCH];
+        for part in bytes.chunks_mut(len * BATCH) {
+            let mut count = 0;
+            for (message, place) in part.chunks_mut(len).zip(&mut batch) {
+                let header = message.first_chunk_mut::<FRONT>()?;
+                header[..4].copy_from_slice(&TYPE_DATA);
+                header[data::RECEIVER..data::COUNTER].copy_from_slice(&self.remote.to_le_bytes());
+                header[data::COUNTER..].copy_from_slice(&self.counter.to_le_bytes());
+                let (start, end) = (count * len + FRONT, count * len + message.len());
+                *place = Message { start, end, counter: self.counter, authentic: false };
+                // A counter is used up whether its message leaves or not.
+                self.counter += 1;
+                count += 1;
+            }
+            cipher.seal_batch(&self.send_key, part, &batch[..count]).ok()?;
         }
-        Ring::seal_batch(&self.send_key, bytes, len.max(KEEPALIVE)).then_some(())
+        Some(())
     }
 
     /// Opens `messages`, all of them of this session.
-    pub(crate) fn open(&self, buffer: &mut [u8], messages: &mut [Message]) {
-        Ring::open_batch(&self.receive_key, buffer, messages);
+    pub(crate) fn open(&self, cipher: Cipher, buffer: &mut [u8], messages: &mut [Message]) {
+        cipher.open_batch(&self.receive_key, buffer, messages);
     }
 }
 

@@ -8,6 +8,7 @@ mod counting;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use aead::{Choice, Cipher};
 use packet::{Class, Instant, SendBuffer};
 use wireguard::{BACK, Checked, Entropy, FRONT, Node, PrivateKey, Profile, Tunnel};
 
@@ -20,7 +21,8 @@ const SLOT: usize = FRONT + 1280 + BACK;
 
 fn end(own: u8, peer: u8) -> (Node, Tunnel) {
     let key = |of: u8| PrivateKey::clamped([of; 32]);
-    let node = Node::new(key(own), Entropy::new([own; 32]), Duration::from_secs(1), NOW);
+    let node = Node::new(key(own), Entropy::new([own; 32]), Duration::from_secs(1), NOW)
+        .with_cipher(Cipher::new(Choice::Auto));
     let entropy = Entropy::new([own + 100; 32]);
     let peer = key(peer).public_key();
     let tunnel = Tunnel::new(&node, peer, None, Profile::FIREZONE_ICE, own.into(), entropy);

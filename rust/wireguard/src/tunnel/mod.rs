@@ -12,10 +12,10 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
+use aead::Cipher;
 use packet::Instant;
 use zeroize::Zeroizing;
 
-use crate::aead::Message;
 use crate::cookie::Signer;
 use crate::entropy::Entropy;
 use crate::error::TunnelError;
@@ -28,6 +28,8 @@ use crate::sessions::Sessions;
 use crate::tai64n::{Timestamp, WallClock};
 use crate::timers::{Occasion, Reason, Timers};
 use crate::wire::RESPONSE;
+
+use transport::Datagrams;
 
 pub use handover::Exported;
 pub use transport::Opened;
@@ -98,8 +100,9 @@ pub struct Tunnel {
     jitter: Duration,
     events: VecDeque<Event>,
     statistics: Statistics,
+    cipher: Cipher,
     /// Scratch of [`Tunnel::open_batch`].
-    messages: Vec<Message>,
+    datagrams: Datagrams,
     stopped: bool,
 }
 
@@ -149,7 +152,8 @@ impl Tunnel {
             jitter,
             events: VecDeque::with_capacity(4),
             statistics: Statistics::default(),
-            messages: Vec::new(),
+            cipher: node.cipher(),
+            datagrams: Datagrams::default(),
             stopped: false,
         })
     }

@@ -1,13 +1,13 @@
 //! What goes through a session: packets, sealed and opened in place.
 
+use aead::Message;
 use packet::{Instant, OpenRun};
 
-use crate::aead::Message;
 use crate::error::NotReady;
 use crate::session::Role;
 use crate::timers::Occasion;
 use crate::tunnel::Tunnel;
-use crate::wire::{FRONT, KEEPALIVE, TYPE_DATA, data, read_u32, read_u64};
+use crate::wire::{BACK, FRONT, KEEPALIVE, TYPE_DATA, data, read_u32, read_u64};
 
 /// What opening a batch of datagrams came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +20,27 @@ pub struct Opened {
     pub replayed: u32,
     /// Whether a session was put to use by it; [`Event::Established`](crate::Event) says the same.
     pub confirmed: bool,
+}
+
+/// The datagrams of a batch as messages, and of which session each is; `None` if it is no data message
+/// at all. What lies in a message that is authentic is a packet.
+#[derive(Default)]
+pub(super) struct Datagrams {
+    messages: Vec<Message>,
+    receivers: Vec<Option<u32>>,
+}
+
+impl Datagrams {
+    /// Takes `datagrams` (start and length inside `buffer`) in the place of those before.
+    fn read(&mut self, buffer: &[u8], datagrams: &[(u32, u32)]) {
+        self.messages.clear();
+        self.receivers.clear();
+        for &(start, len) in datagrams {
+            let (message, receiver) = message(buffer, start, len).unzip();
+            self.messages.push(message.unwrap_or_default());
+            self.receivers.push(receiver);
+        }
+    }
 }
 
 impl Tunnel {
@@ -51,7 +72,7 @@ impl Tunnel {
         now: Instant,
     ) -> Option<()> {
         let session = self.sessions.current_mut()?;
-        session.seal(bytes, len)?;
+        session.seal(self.cipher, bytes, len)?;
         let by_age =
             session.role == Role::Initiator && session.age(now) >= self.profile.rekey_after;
         let renew = by_age || session.counter > self.profile.rekey_after_messages;
@@ -80,15 +101,14 @@ impl Tunnel {
         packets: &mut Vec<(u32, u32)>,
         now: Instant,
     ) -> Opened {
-        let mut messages = std::mem::take(&mut self.messages);
-        messages.clear();
-        messages.extend(datagrams.iter().map(|&(start, len)| message(buffer, start, len)));
+        let mut batch = std::mem::take(&mut self.datagrams);
+        batch.read(buffer, datagrams);
         if !self.stopped {
-            self.check_tags(buffer, &mut messages, now);
+            self.check_tags(buffer, &mut batch, now);
         }
         let first = packets.len();
-        let opened = self.take_opened(buffer, &messages, packets, now);
-        self.messages = messages;
+        let opened = self.take_opened(&batch, packets, now);
+        self.datagrams = batch;
         if opened.accepted > 0 {
             self.record(Occasion::Received, now);
         }
@@ -99,11 +119,14 @@ impl Tunnel {
     }
 
     /// Opens consecutive messages of one session as a batch.
-    fn check_tags(&mut self, buffer: &mut [u8], messages: &mut [Message], now: Instant) {
-        for run in messages.chunk_by_mut(|a, b| a.receiver == b.receiver) {
-            let session = run[0].receiver.and_then(|index| self.sessions.find(index));
+    fn check_tags(&mut self, buffer: &mut [u8], batch: &mut Datagrams, now: Instant) {
+        let mut rest = batch.messages.as_mut_slice();
+        for receivers in batch.receivers.chunk_by(|a, b| a == b) {
+            let (run, behind) = rest.split_at_mut(receivers.len());
+            rest = behind;
+            let session = receivers[0].and_then(|index| self.sessions.find(index));
             if let Some(session) = session.filter(|session| session.opens(&self.profile, now)) {
-                session.open(buffer, run);
+                session.open(self.cipher, buffer, run);
             }
         }
     }
@@ -111,31 +134,29 @@ impl Tunnel {
     /// Lets the authentic messages through the windows of their sessions.
     fn take_opened(
         &mut self,
-        buffer: &[u8],
-        messages: &[Message],
+        batch: &Datagrams,
         packets: &mut Vec<(u32, u32)>,
         now: Instant,
     ) -> Opened {
         let mut opened = Opened::default();
-        for message in messages {
-            let receiver = message.receiver.filter(|_| message.authentic);
+        for (message, receiver) in batch.messages.iter().zip(&batch.receivers) {
+            let receiver = receiver.filter(|_| message.authentic);
             let session = receiver.and_then(|index| self.sessions.find(index));
-            let counter = read_u64(buffer, message.start + data::COUNTER);
             let limit = self.profile.reject_after_messages;
-            let Some(session) = session.filter(|_| counter < limit) else {
+            let Some(session) = session.filter(|_| message.counter < limit) else {
                 opened.refused += 1;
                 continue;
             };
-            if !session.window.accept(counter) {
+            if !session.window.accept(message.counter) {
                 opened.replayed += 1;
                 continue;
             }
             opened.accepted += 1;
             let len = message.end - message.start;
-            self.statistics.received_bytes += len as u64;
+            self.statistics.received_bytes += (FRONT + len) as u64;
             self.statistics.received_packets += 1;
-            if len > KEEPALIVE {
-                packets.push(((message.start + FRONT) as u32, (len - KEEPALIVE) as u32));
+            if len > BACK {
+                packets.push((message.start as u32, (len - BACK) as u32));
             }
             let (local, role, confirmed) = (session.local, session.role, session.confirmed);
             if !confirmed {
@@ -160,12 +181,16 @@ impl Tunnel {
     }
 }
 
-/// What the datagram at `start` is, if it is a data message and lies inside the buffer.
-fn message(buffer: &[u8], start: u32, len: u32) -> Message {
+/// What the datagram at `start` seals, and for which session, if it is a data message and lies inside
+/// the buffer.
+fn message(buffer: &[u8], start: u32, len: u32) -> Option<(Message, u32)> {
     let (start, len) = (start as usize, len as usize);
     let end = start.saturating_add(len);
-    let bytes = buffer.get(start..end).filter(|bytes| bytes.len() >= KEEPALIVE);
-    let data = bytes.filter(|bytes| bytes[..4] == TYPE_DATA);
-    let receiver = data.map(|bytes| read_u32(bytes, data::RECEIVER));
-    Message { start, end, receiver, authentic: false }
+    let bytes = buffer.get(start..end).filter(|bytes| bytes.len() >= KEEPALIVE)?;
+    if bytes[..4] != TYPE_DATA {
+        return None;
+    }
+    let counter = read_u64(bytes, data::COUNTER);
+    let message = Message { start: start + FRONT, end, counter, authentic: false };
+    Some((message, read_u32(bytes, data::RECEIVER)))
 }

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use aead::{Choice, Cipher};
 use packet::{Class, Instant, SendBuffer};
 use wireguard::{
     BACK, Checked, Entropy, Event, FRONT, INITIATION, Kind, Node, NotReady, Opened, PresharedKey,
@@ -50,7 +51,18 @@ pub(crate) struct End {
 
 impl End {
     pub(crate) fn new(own: u8, peer: u8, psk: Option<[u8; 32]>, profile: Profile) -> Self {
-        let node = Node::new(private(own), Entropy::new([own; 32]), WALL, START);
+        Self::with_cipher(own, peer, psk, profile, Cipher::new(Choice::Auto))
+    }
+
+    pub(crate) fn with_cipher(
+        own: u8,
+        peer: u8,
+        psk: Option<[u8; 32]>,
+        profile: Profile,
+        cipher: Cipher,
+    ) -> Self {
+        let node =
+            Node::new(private(own), Entropy::new([own; 32]), WALL, START).with_cipher(cipher);
         let psk = psk.map(PresharedKey::from_bytes);
         let entropy = Entropy::new([own ^ 0x80; 32]);
         let peer = private(peer).public_key();
@@ -181,7 +193,18 @@ impl Pair {
 
     /// A pair with a session that end 0 began, confirmed at both ends.
     pub(crate) fn established(profile: Profile) -> Self {
-        let mut pair = Self::new(profile);
+        Self::new(profile).establish()
+    }
+
+    /// The same, each end with a cipher of its own.
+    pub(crate) fn with_ciphers(profile: Profile, [a, b]: [Cipher; 2]) -> Self {
+        let ends =
+            [End::with_cipher(1, 2, None, profile, a), End::with_cipher(2, 1, None, profile, b)];
+        Self { ends, ..Self::new(profile) }.establish()
+    }
+
+    fn establish(self) -> Self {
+        let mut pair = self;
         pair.ends[0].tunnel.initiate(pair.now);
         pair.run(Duration::from_millis(100));
         assert!(pair.ends[0].is_ready(pair.now) && pair.ends[1].is_ready(pair.now));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aead::Cipher;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use wireguard::{KEEPALIVE, Opened, Profile};
@@ -40,6 +41,23 @@ fn a_batch_gives_the_packets_that_are_right_and_in_order() {
     let expected = Opened { accepted: 3, refused: 4, replayed: 1, confirmed: false };
     assert_eq!(opened, expected);
     assert_eq!(packets, [vec![0; 100], vec![1; 100], vec![7; 100]]);
+}
+
+#[test]
+fn every_cipher_understands_every_other() {
+    let ciphers: Vec<Cipher> = Cipher::all().collect();
+    for (a, b) in ciphers.iter().flat_map(|a| ciphers.iter().map(move |b| (*a, *b))) {
+        let mut pair = Pair::with_ciphers(Profile::FIREZONE_ICE, [a, b]);
+        for (count, len) in [(1, 0), (7, 40), (48, 1280), (49, 1281), (100, 3)] {
+            let mut datagrams = seal(&mut pair, count, len);
+            datagrams[usize::from(count) / 2][16 + len] ^= 1;
+            let (opened, packets) = open(&mut pair, &datagrams);
+            let right = u32::from(count) - 1;
+            assert_eq!((opened.accepted, opened.refused, opened.replayed), (right, 1, 0));
+            let expected = (0..count).filter(|i| *i != count / 2).map(|i| vec![i; len]);
+            assert!(packets.into_iter().eq(expected.filter(|packet| !packet.is_empty())));
+        }
+    }
 }
 
 #[test]
