@@ -159,6 +159,13 @@ fuzz-aead: ## Fuzz the batches of rust/aead for FUZZ_SECONDS (300), with the nig
 	cargo install --locked --quiet --root $(CARGO_TARGET_DIR)/tools cargo-fuzz
 	cd rust/fuzz && PATH=$(CARGO_TARGET_DIR)/tools/bin:$$PATH cargo +nightly fuzz run --fuzz-dir . --target-dir $(CARGO_TARGET_DIR)/fuzz aead -- -max_total_time=$${FUZZ_SECONDS:-300} -max_len=65536
 
+# Recorded as users run it: from the release wheel, by its processes' ids.
+.PHONY: profile
+profile: demo-setup ## Load the tunnel and profile it; writes flame graphs and samples into target/profile
+	@.ci/packages $(SYSTEM_PACKAGES) $(BENCH_PACKAGES)
+	cargo install --locked --quiet --root $(TOOLS) inferno
+	$(DEMO_VENV)/bin/python -m benches.profile.run --tools $(TOOLS)/bin $(ARGS)
+
 .PHONY: instructions
 instructions: setup ## Record instructions per packet in benches/instructions.toml
 	binary=$(call BENCH_BINARY,simulation,path) && $(BIN)/python benches/instructions.py $$binary --record

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+
 from .summary import figure_of
 
 if TYPE_CHECKING:
@@ -23,14 +26,12 @@ PANELS: Final = (
 )
 _WIDTH: Final = 0.38
 
+# Without a display. Loaded here, so that its absence is noticed before anything is measured.
+mpl.use("Agg")
+
 
 def draw(figures: Figures, file: Path) -> None:
     """Draw bars with the spread of the rounds."""
-    import matplotlib as mpl  # noqa: PLC0415 - slow to load, and absent without the extra
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
-
     figure, axes = plt.subplots(3, 2, figsize=(11, 11), layout="constrained")
     for axis, (title, profile, bars, value) in zip(axes.flat, PANELS, strict=True):
         _panel(axis, figures, profile, bars, value)

@@ -28,7 +28,7 @@ from .metrics import METRICS, Length
 from .quiet import Quiet, Sample
 from .report import report
 from .rounds import Rounds
-from .subjects import COPY, VETH, Subject, ours, peers
+from .subjects import COPY, VETH, Subject, defaults, ours, peers
 from .summary import Figures
 from .topology import require
 
@@ -67,7 +67,7 @@ def options() -> argparse.Namespace:
 def subjects(given: argparse.Namespace) -> list[Subject]:
     """Return what is to be measured, peers with all of their settings."""
     wanted = [name for name in given.only.split(",") if name]
-    found = [Subject(VETH, "veth"), *ours()]
+    found = [Subject(VETH, "veth"), *ours(defaults())]
     if given.tun_copy:
         found.insert(1, Subject(COPY, "copy"))
     if given.tools:

@@ -14,20 +14,35 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["COPY", "OURS", "VARIANTS", "VETH", "Setting", "Subject", "ours", "peers"]
+__all__ = [
+    "COPY",
+    "OURS",
+    "RING",
+    "VARIANTS",
+    "VECTORED",
+    "VETH",
+    "Setting",
+    "Subject",
+    "defaults",
+    "ours",
+    "peers",
+]
 
 Kind = Literal["ours", "peer", "veth", "copy"]
 
 OURS: Final = "firezone"
+RING: Final = f"{OURS} ring"
+VECTORED: Final = f"{OURS} vectored"
 VETH: Final = "bare veth"
 COPY: Final = "TUN-to-TUN copy"
 
 VARIANTS: Final[dict[str, dict[str, Any]]] = {
     OURS: {},
-    f"{OURS} ring": {"aead": "ring"},
+    RING: {"aead": "ring"},
+    VECTORED: {"aead": "auto"},
     f"{OURS} plain": {"tun_offload": False, "udp_offload": False},
 }
-"""Settings of both ends beside the defaults. What this build does not know is not measured."""
+"""Settings of both ends. What this build has not, or has by default, gets no row of its own."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +92,21 @@ class Subject:
         }[self.kind]
 
 
-def ours(known: Mapping[str, object] = EndpointSettings.model_fields) -> list[Subject]:
-    """Return our variants, as far as this build knows their settings."""
+def defaults() -> dict[str, object]:
+    """Return the settings of this build, as they are where nobody sets them."""
+    return {name: field.default for name, field in EndpointSettings.model_fields.items()}
+
+
+def ours(known: Mapping[str, object]) -> list[Subject]:
+    """Return our variants.
+
+    Args:
+        known: The settings that there are, with their defaults.
+    """
     return [
         Subject(name, "ours", variant=variant)
         for name, variant in VARIANTS.items()
-        if all(key in known for key in variant)
+        if name == OURS or (variant.keys() <= known.keys() and variant.items() - known.items())
     ]
 
 

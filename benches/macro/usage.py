@@ -96,7 +96,8 @@ class Machine:
             ours: Seconds that our own processes used.
         """
         foreign = max(0.0, self.busy - self.kernel - ours) + self.stolen
-        return foreign / self.total if self.total else 0.0
+        # What is counted by ticks and what is counted exactly do not quite add up.
+        return min(1.0, foreign / self.total) if self.total else 0.0
 
 
 def own_cpu(pids: Iterable[int]) -> float:

@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from .log_lines import Record
+from .thread_names import name_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,6 +78,7 @@ class OrderedWriter:
         self.flush()
 
     def _run(self) -> None:
+        name_thread("fz-log")
         while self._wait():
             with self._writing:
                 self._write(self._take(until=time.monotonic_ns()))

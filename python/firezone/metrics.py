@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from . import socket_address
 from .errors import ConfigError
+from .thread_names import name_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -80,12 +81,15 @@ async def served(
     loop = asyncio.get_running_loop()
 
     def scrape() -> list[Metric]:
+        # Each request has a thread of its own.
+        name_thread("fz-metrics")
         asked = asyncio.run_coroutine_threadsafe(_awaited(state), loop)
         return _families(role, asked.result(PATIENCE))
 
     host, port = socket_address.parse(address)
     try:
         server, thread = start_http_server(port, host, _registry(scrape))
+        name_thread("fz-metrics", thread)
     except OSError as error:
         message = f"metrics cannot be served at {address}: {error.strerror or error}"
         hint = "set metrics to an address of this host and a free port"

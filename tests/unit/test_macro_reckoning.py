@@ -12,7 +12,7 @@ from benches.macro.metrics import METRICS
 from benches.macro.quiet import Quiet, Sample, least_disturbed
 from benches.macro.report import report
 from benches.macro.rounds import in_turns
-from benches.macro.subjects import COPY, OURS, VETH, Subject, ours, peers
+from benches.macro.subjects import COPY, OURS, RING, VECTORED, VETH, Subject, ours, peers
 from benches.macro.summary import Figure, Figures, best_peer, figure_of, ratio_of
 
 if TYPE_CHECKING:
@@ -112,10 +112,9 @@ def judged(samples: list[Sample], text: str, profile: str = "V") -> tuple[str, b
 
 @pytest.mark.parametrize(("rate", "met"), [(2.7, True), (2.6, False)])
 def test_a_goal_of_ring_is_judged_on_what_runs_with_ring(rate: float, met: bool) -> None:
-    ring = f"{OURS} ring"
-    samples = [*streams(GO, (1.5, 1.5)), *streams(OURS, (9.0, 9.0)), *streams(ring, (rate, 9.0))]
+    samples = [*streams(GO, (1.5, 1.5)), *streams(OURS, (9.0, 9.0)), *streams(RING, (rate, 9.0))]
 
-    assert judged(samples, "TCP one stream, ring") == (ring, met)
+    assert judged(samples, "TCP one stream, ring") == (RING, met)
 
 
 def test_without_that_variant_the_defaults_are_judged() -> None:
@@ -151,9 +150,14 @@ def test_bounds_hold_at_their_edges() -> None:
     assert (at_least.bound, at_most.bound) == ("≥ 1.8x", "≤ 0.13")
 
 
-def test_variants_whose_settings_are_unknown_are_left_out() -> None:
-    assert [subject.name for subject in ours({})] == [OURS]
-    assert f"{OURS} ring" in [subject.name for subject in ours({"aead": None})]
+@pytest.mark.parametrize(
+    ("known", "variants"),
+    [({}, []), ({"aead": "ring"}, [VECTORED]), ({"aead": "auto"}, [RING])],
+)
+def test_variants_that_this_build_does_not_know_or_is_by_default_are_left_out(
+    known: dict[str, object], variants: list[str]
+) -> None:
+    assert [subject.name for subject in ours(known)] == [OURS, *variants]
 
 
 def test_each_peer_has_its_default_and_its_setting_for_one_thread(tmp_path: Path) -> None:

@@ -136,8 +136,17 @@ def run_role(
 async def _main(
     settings: EndpointSettings, file: Path, logs: LogPipeline, *, takes_over: bool
 ) -> None:
-    from firezone.settings import ClientSettings, GatewaySettings  # noqa: PLC0415
+    import asyncio  # noqa: PLC0415
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
+    from firezone.settings import ClientSettings, GatewaySettings  # noqa: PLC0415
+    from firezone.thread_names import name_thread  # noqa: PLC0415
+
+    # What blocks for a moment, like files and the kernel's settings, is done there.
+    workers = ThreadPoolExecutor(
+        thread_name_prefix="fz-worker", initializer=name_thread, initargs=("fz-worker",)
+    )
+    asyncio.get_running_loop().set_default_executor(workers)
     if isinstance(settings, ClientSettings):
         from firezone.client_daemon import run_client  # noqa: PLC0415
 

@@ -15,6 +15,7 @@ from ipaddress import ip_interface, ip_network
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from firezone.errors import FirezoneError, NeedsPrivilege
+from firezone.thread_names import name_thread
 
 from .plan import SCOPE_LINK, SCOPE_UNIVERSE, Route, Rule
 
@@ -73,7 +74,8 @@ class Netlink:
     """
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="netlink")
+        name = "fz-netlink"
+        self._thread = ThreadPoolExecutor(1, name, initializer=name_thread, initargs=(name,))
         self._ip: Any = None
 
     def __enter__(self) -> Self:

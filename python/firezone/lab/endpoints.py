@@ -15,6 +15,7 @@ from firezone.client import Client
 from firezone.gateway import Gateway
 from firezone.resolver import Resolver
 from firezone.socket_address import SocketAddress
+from firezone.thread_names import name_thread
 
 from . import namespaces, topology
 
@@ -89,6 +90,7 @@ class _SiteLookup:
         self._thread.join()
 
     def _run(self) -> None:
+        name_thread("fz-lookups")
         try:
             namespaces.enter(self._namespace)
         except OSError as error:
