@@ -60,10 +60,21 @@ pub(crate) fn compare(
 }
 
 /// Prints a line of JSON of numbers that were got otherwise.
-#[allow(dead_code)]
 pub(crate) fn print_numbers(row: Row<'_>, ours: f64, reference: f64) {
     let times = |least| Times { least, median: least, spread: 0.0 };
     print(row, times(ours), times(reference), true);
+}
+
+/// Prints a line of JSON of how long calls took, in nanoseconds.
+pub(crate) fn print_distribution(name: &str, who: &str, calls: &mut [u32]) {
+    calls.sort_unstable();
+    let at = |share: f64| calls[((calls.len() - 1) as f64 * share) as usize];
+    let points = [0.5, 0.9, 0.99, 0.999, 0.9999, 1.0];
+    let points = points.map(|share| format!("[{share},{}]", at(share))).join(",");
+    let count = calls.len();
+    println!(
+        "{{\"distribution\":\"{name}\",\"who\":\"{who}\",\"calls\":{count},\"points\":[{points}]}}"
+    );
 }
 
 fn print(row: Row<'_>, a: Times, b: Times, quiet: bool) {

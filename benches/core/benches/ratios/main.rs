@@ -9,11 +9,20 @@ mod flows;
 mod harness;
 mod held;
 mod names;
+mod pauses;
+mod ports;
+mod storm;
 
 fn main() {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let parts: [(&str, fn()); 3] =
-        [("flows", flows::run), ("held", held::run), ("names", names::run)];
+    let parts: [(&str, fn()); 6] = [
+        ("flows", flows::run),
+        ("ports", ports::run),
+        ("pauses", pauses::run),
+        ("storm", storm::run),
+        ("held", held::run),
+        ("names", names::run),
+    ];
     for (name, run) in parts {
         if wanted.as_deref().is_none_or(|wanted| name.starts_with(wanted)) {
             run();

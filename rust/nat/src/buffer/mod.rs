@@ -141,8 +141,11 @@ impl PacketBuffer {
             return Ok(self.hold_again(queue.index, held, packet));
         }
         self.admit(queue.index, flow, packet.len())?;
-        // A ring may have dropped the flow's only packet to make room.
-        let flow = self.find_flow(flow_hash, queue.index, &key);
+        let flow = match behaviour {
+            Behaviour::KeepFirst => flow,
+            // A ring may have dropped the flow's only packet to make room.
+            Behaviour::Overwrite { .. } => self.find_flow(flow_hash, queue.index, &key),
+        };
         let flow = flow.unwrap_or_else(|| self.insert_flow(flow_hash, queue.index, key));
         self.insert(queue.index, flow, packet, twin, now);
         Ok(Stored::New)

@@ -77,17 +77,18 @@ impl FlowTable {
     #[inline]
     fn look_up(&self, side: Side, tuples: impl Iterator<Item = Option<Tuple>>, hints: &mut [Hint]) {
         let mut begun = [Begun { bucket: KNOWN, place: NONE, hash: 0 }; AT_A_TIME];
-        let (mut before, mut count) = (None, 0);
-        for (begun, tuple) in begun.iter_mut().take(hints.len()).zip(tuples) {
-            if let Some(tuple) = tuple {
-                *begun = match &before {
-                    Some(before) if *before == tuple => Begun { bucket: SAME, ..*begun },
-                    Some(_) => self.begin(side, &tuple),
-                    None => self.begin_first(side, &tuple),
-                };
-                before = Some(tuple);
-            }
+        let (mut before, mut count) = (Tuple::NONE, 0);
+        for (begun, tuple) in begun.iter_mut().zip(tuples.take(hints.len())) {
             count += 1;
+            let Some(tuple) = tuple else { continue };
+            if tuple == before {
+                begun.bucket = SAME;
+            } else if before == Tuple::NONE {
+                *begun = self.begin_first(side, &tuple);
+            } else {
+                *begun = self.begin(side, &tuple);
+            }
+            before = tuple;
         }
         let (index, mut place) = (self.index(side), NONE);
         for (begun, hint) in begun.iter().zip(hints).take(count) {

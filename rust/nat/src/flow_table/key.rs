@@ -108,6 +108,9 @@ pub(super) struct Tuple {
 }
 
 impl Tuple {
+    /// Of no flow.
+    pub(super) const NONE: Self = Self { ends: Ends::NONE, address: 0 };
+
     #[inline]
     pub(super) fn new(ends: Ends, address: IpAddr) -> Self {
         Self { ends, address: bits(address) }

@@ -85,8 +85,7 @@ impl ResourceNat {
     /// An A or AAAA query for a matched name was answered: refreshes its entries (R05-R07).
     pub fn handle_query(&mut self, name: NameId, now: Instant) {
         self.counters.queries += 1;
-        self.table.mark_name(name, now);
-        for index in self.table.of_name(name) {
+        for index in self.table.mark_name(name, now) {
             self.counters.touched_entries += 1;
             match self.policy {
                 RefreshPolicy::Keep => self.refresh(index, now),

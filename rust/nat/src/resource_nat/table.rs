@@ -76,12 +76,14 @@ impl Table {
         self.by_name.find(self.hasher.hash_one(name), same).copied()
     }
 
-    /// Marks a name as used by a query.
-    pub(super) fn mark_name(&mut self, name: NameId, now: Instant) {
+    /// Marks a name as used by a query; the places of its entries, in the order in which they were made.
+    pub(super) fn mark_name(&mut self, name: NameId, now: Instant) -> Indices {
         let slot = self.slot_of(name);
-        if let Some(used) = slot.and_then(|slot| self.names.get_mut(slot)) {
-            used.last_used = now;
-        }
+        let Some(used) = slot.and_then(|slot| self.names.get_mut(slot)) else {
+            return Indices::new();
+        };
+        used.last_used = now;
+        used.entries.clone()
     }
 
     /// When the name of an entry was used last.
