@@ -33,6 +33,7 @@ test: setup ## Build, lint and run every test
 	@$(STAGE) cargo-test cargo test --workspace --profile ci --locked --quiet
 	@$(STAGE) pytest $(BIN)/pytest tests/unit tests/boundary -q
 	@$(STAGE) system-tests $(BIN)/pytest tests/system -q
+	@$(STAGE) budgets $(MAKE) --no-print-directory budgets
 	@$(STAGE) rules $(MAKE) --no-print-directory rules
 	@$(STAGE) --summary
 
@@ -130,13 +131,28 @@ faults: ## Plant one fault after the other and see a test of its rule fail; writ
 # Paths of benchmark programs come from cargo: their names carry a hash.
 BENCH_BINARY = $$(cargo bench --locked -p $(1) --bench $(2) --no-run --message-format json | jq -rs 'map(select(.executable != null and .target.name == "$(2)"))[-1].executable')
 
+BENCH := $(CARGO_TARGET_DIR)/bench
+INSTALL_GUNGRAUN = cargo install --locked --quiet --root $(TOOLS) gungraun-runner --version $$(cargo metadata --locked --format-version 1 | jq -r '.packages[] | select(.name == "gungraun") | .version')
+
 .PHONY: bench
-bench: setup ## Compare with the usual shapes, count instructions; prints ratios, writes docs/results/bench.md
-	mkdir -p $(CARGO_TARGET_DIR)/bench
-	binary=$(call BENCH_BINARY,bench-core,ratios) && $$binary --bench > $(CARGO_TARGET_DIR)/bench/ratios.jsonl
-	binary=$(call BENCH_BINARY,simulation,path) && $(BIN)/python benches/instructions.py $$binary
-	$(BIN)/pytest benches/python -q -p no:cacheprovider --benchmark-disable-gc --benchmark-warmup=on --benchmark-min-rounds=30 --benchmark-max-time=0.5 --benchmark-columns=min,median,iqr,ops --benchmark-json=$(CARGO_TARGET_DIR)/bench/python.json
-	$(BIN)/python benches/ratios.py $(CARGO_TARGET_DIR)/bench/ratios.jsonl $(CARGO_TARGET_DIR)/bench/python.json
+bench: setup demo-setup ## Compare the core with references and peers (15 minutes); writes docs/results/bench.md
+	@.ci/packages $(BENCH_PACKAGES)
+	$(INSTALL_GUNGRAUN)
+	mkdir -p $(BENCH)
+	binary=$(call BENCH_BINARY,bench-core,ratios) && $$binary --bench > $(BENCH)/ratios.jsonl
+	cargo bench --locked -p bench-core --bench times > $(BENCH)/times.txt
+	PATH=$(TOOLS)/bin:$$PATH cargo bench --locked -p bench-core --bench instructions > $(BENCH)/instructions.txt
+	binary=$(call BENCH_BINARY,simulation,path) && $(BIN)/python -m benches.micro.instructions $$binary
+	$(BIN)/pytest benches/python -q -p no:cacheprovider --benchmark-disable-gc --benchmark-warmup=on --benchmark-min-rounds=30 --benchmark-max-time=0.5 --benchmark-columns=min,median,iqr,ops --benchmark-json=$(BENCH)/python.json
+	$(DEMO_VENV)/bin/python -m benches.micro.dns $(BENCH)/dns.jsonl
+	$(BIN)/python -m benches.micro.page $(BENCH)
+
+.PHONY: bench-compare
+bench-compare: setup ## Show what a change did to the core's times: BASE=commit (ARGS=flows: that part alone)
+	rm -rf $(BENCH)/base && git worktree prune && git worktree add --force --detach $(BENCH)/base $(BASE)
+	cd $(BENCH)/base && CARGO_TARGET_DIR=$(BENCH)/base-target cargo bench --locked -p bench-core --bench ratios --no-run
+	binary=$(call BENCH_BINARY,bench-core,ratios) && base=$$(ls -t $(BENCH)/base-target/release/deps/ratios-* | grep -v '[.]d$$' | head -1) && $(BIN)/python -m benches.micro.compare $$base $$binary $(ARGS)
+	git worktree remove --force $(BENCH)/base
 
 # From the release wheel, as users have it.
 .PHONY: bench-macro
@@ -166,9 +182,17 @@ profile: demo-setup ## Load the tunnel and profile it; writes flame graphs and s
 	cargo install --locked --quiet --root $(TOOLS) inferno
 	$(DEMO_VENV)/bin/python -m benches.profile.run --tools $(TOOLS)/bin $(ARGS)
 
+# As the tests are built, so that it takes a minute and not five.
+BUDGET_BINARY = $$(cargo bench --locked --profile ci -p simulation --bench path --no-run --message-format json | jq -rs 'map(select(.executable != null and .target.name == "path"))[-1].executable')
+
 .PHONY: instructions
-instructions: setup ## Record instructions per packet in benches/instructions.toml
-	binary=$(call BENCH_BINARY,simulation,path) && $(BIN)/python benches/instructions.py $$binary --record
+instructions: setup ## Record instructions per packet, and the budgets that make test holds, in benches/instructions.toml
+	binary=$(call BENCH_BINARY,simulation,path) && $(BIN)/python -m benches.micro.instructions $$binary --record
+	binary=$(BUDGET_BINARY) && $(BIN)/python -m benches.micro.instructions $$binary --section budget --record
+
+.PHONY: budgets
+budgets: ## Fail if a station takes more instructions per packet than its budget
+	binary=$(BUDGET_BINARY) && $(BIN)/python -m benches.micro.instructions $$binary --section budget --check
 
 .PHONY: audit
 audit: ## Check licences, bans and sources of dependencies, and that each is used (installs the tools)

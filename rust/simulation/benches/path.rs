@@ -1,6 +1,6 @@
 //! One station of the packet path, a fixed number of times, for callgrind to count instructions of:
 //! `path STATION COUNT`. Two counts and their difference give the cost of one packet without that of
-//! the set-up. `benches/instructions.py` does that.
+//! the set-up. `benches/micro/instructions.py` does that.
 
 #![allow(clippy::print_stdout, reason = "a benchmark's result")]
 

@@ -6,6 +6,10 @@ use dns::{Answer, Families, IpStack, Name, Pattern, ProxyConfig, ResourceId, Stu
 use packet::Instant;
 use reference::globs::Globs;
 
+use hickory_proto::op::Message;
+use hickory_proto::rr::rdata::A;
+use hickory_proto::rr::{RData, Record};
+
 use crate::harness::{Row, compare};
 
 const BATCH: usize = 64;
@@ -53,4 +57,41 @@ pub(crate) fn run() {
             },
         );
     }
+    beside_hickory();
+}
+
+/// The whole of an answer, with the name found already, beside a library that reads a message, adds four
+/// records and writes it.
+fn beside_hickory() {
+    let mut stub = Stub::new(&StubConfig { proxies: ProxyConfig::default(), seed: 7 });
+    let pattern = Pattern::parse("*.site.example").expect("a pattern");
+    stub.resources_mut().insert(ResourceId(0), pattern, IpStack::Dual);
+    let question = query(&["app", "site", "example"]);
+    let families = |_| Families::ALL;
+    let mut answer = [0; 512];
+    let peer = "hickory-proto";
+    compare(
+        Row { name: "stub answer", case: "read, four records, written", peer, goal: 0.0 },
+        BATCH,
+        || {
+            for _ in 0..BATCH {
+                black_box(stub.answer(&question, &families, 512, Instant::ZERO, &mut answer));
+            }
+        },
+        || {
+            for _ in 0..BATCH {
+                black_box(answered(&question)).expect("a message");
+            }
+        },
+    );
+}
+
+fn answered(question: &[u8]) -> Option<Vec<u8>> {
+    let mut message = Message::from_vec(question).ok()?.into_response();
+    let name = message.queries.first()?.name().clone();
+    for host in 1..=4 {
+        let address = RData::A(A::new(100, 96, 0, host));
+        message.add_answer(Record::from_rdata(name.clone(), 1, address));
+    }
+    message.to_vec().ok()
 }

@@ -60,7 +60,7 @@ impl Storm {
 
     /// All names are asked for; returns nanoseconds.
     fn ask(&mut self) -> f64 {
-        self.now = self.now + Duration::from_secs(3);
+        self.now += Duration::from_secs(3);
         let since = Clock::now();
         for of in 0..NAMES {
             self.nat.handle_query(NameId(of), self.now);
@@ -76,7 +76,7 @@ impl Storm {
         }
         let answers: Vec<DomainStatus> =
             (0..NAMES).zip(ids).map(|(of, id)| DomainStatus { id, ..status(of, 0) }).collect();
-        self.now = self.now + Duration::from_millis(20);
+        self.now += Duration::from_millis(20);
         let since = Clock::now();
         for (of, answer) in answers.iter().enumerate() {
             self.nat.handle_status(GATEWAY, NameId(of as u32), answer, self.now);

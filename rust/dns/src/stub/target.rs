@@ -58,7 +58,12 @@ impl AsMut<[u8]> for Target<'_> {
 
 impl Composer for Target<'_> {
     fn append_compressed_name<N: ToName + ?Sized>(&mut self, name: &N) -> Result<(), ShortBuf> {
-        let question = self.as_ref().get(usize::from(QUESTION)..).and_then(first_name);
+        let behind = self.as_ref().get(usize::from(QUESTION)..).unwrap_or_default();
+        // The records of an answer bear the name as it was asked; a name ends with an empty label.
+        if name.as_flat_slice().is_some_and(|name| behind.starts_with(name)) {
+            return self.append_slice(&[POINTER, QUESTION]);
+        }
+        let question = first_name(behind);
         if question.is_some_and(|question| name.name_eq(question)) {
             return self.append_slice(&[POINTER, QUESTION]);
         }
