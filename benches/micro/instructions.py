@@ -27,9 +27,9 @@ GROWTH: Final = 1.02
 SEEN: Final = ("sse4_2", "avx", "avx2", "bmi2", "fma", "sha_ni", "erms", "fsrm")
 """Features by which programs choose their code and that valgrind may pass on."""
 HEAD: Final = """\
-# Instructions per packet (a TCP segment of 1240 bytes), counted by callgrind. `per_packet` is of the
-# release build and what pages tell; `budget` is of the build under test, and `make budgets` fails
-# if a station exceeds it by more than 2 %. Written by `make instructions`.
+# Instructions per packet (a TCP segment of 1240 bytes), counted by callgrind. `per_packet` is of
+# the release build and what pages tell; `budget` is of the build under test, and `make budgets`
+# fails if a station exceeds it by more than 2 %. Written by `make instructions`.
 """
 
 
