@@ -68,7 +68,7 @@ def main() -> int:
     """Write the page and print it."""
     batches, differential = map(Path, sys.argv[1:])
     found = cases(batches)
-    written = f"Written by `make aead-differential` on {dt.datetime.now(dt.UTC).date()}."
+    written = f"Written by `benches/aead.py` on {dt.datetime.now(dt.UTC).date()}."
     lines = [
         "# AEAD across packets",
         "",
@@ -76,7 +76,7 @@ def main() -> int:
         "",
         *AGREEMENT.splitlines(),
         "",
-        f"- {differential.read_text().strip()}",
+        *(f"- {line}" for line in differential.read_text().splitlines()),
         "",
         *TIME.splitlines(),
         "",

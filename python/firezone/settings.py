@@ -99,7 +99,7 @@ class EndpointSettings(BaseSettings):
         16 * 2**20, "Datagrams that the kernel holds to be received.", unit="bytes", ge=2**16
     )
     aead: Literal["auto", "ring"] = _setting(
-        "ring",
+        "auto",
         "What seals and opens packets: the fastest that this processor has, or ring always.",
     )
     control_socket: Path | None = _setting(

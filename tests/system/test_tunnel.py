@@ -40,6 +40,22 @@ def test_files_arrive_whole_by_name_and_by_network_both_ways_and_by_both_familie
     assert peer["received_bytes"] > 4 * 24 * MIB, "all of it went through the tunnel"
 
 
+@pytest.mark.parametrize("ciphers", [("auto", "ring"), ("ring", "auto")])
+def test_each_end_seals_in_its_own_way(machines: TwoMachines, ciphers: tuple[str, str]) -> None:
+    client, gateway = ciphers
+    machines.write_client(aead=client)
+    machines.write_gateway(aead=gateway)
+    machines.begin_both()
+    digest = machines.payload(8 * MIB)
+
+    assert fetch(machines, f"http://{NAME}/file", "-4") == digest
+    assert send(machines, f"http://{NAME}", "-4") == digest
+    used = {role: machines.call(role, "status")["aead"] for role in ("client", "gateway")}
+    wide = {"avx512-ifma", "avx512", "avx2", "ring"}
+    for role, cipher in (("client", client), ("gateway", gateway)):
+        assert used[role] in (wide if cipher == "auto" else {"ring"})
+
+
 def test_every_program_of_the_clients_host_finds_names_and_other_types(
     connected: TwoMachines,
 ) -> None:

@@ -8,6 +8,8 @@ use std::hint::black_box;
 use std::os::unix::fs::FileExt;
 
 use aead::{Cipher, Message};
+use chacha20::ChaCha20;
+use chacha20::cipher::{KeyIvInit, StreamCipher};
 
 /// What is looked for is kept under this, or it would be found here.
 const MASK: u8 = 0xa5;
@@ -40,16 +42,17 @@ fn masked(bytes: &[u8]) -> Vec<Piece> {
     masked.chunks_exact(16).map(|piece| piece.try_into().unwrap()).collect()
 }
 
-/// The key stream of every message, which is the ciphertext of zeros, and the key.
-fn secrets(messages: &[Message], len: usize) -> Vec<Piece> {
-    let mut buffer = vec![0; len];
-    let ring = Cipher::all().last().unwrap();
-    ring.seal_batch(&[KEY; 32], &mut buffer, messages).unwrap();
+/// The key, and the key stream of every message: its one-time key first.
+fn secrets(messages: &[Message]) -> Vec<Piece> {
     let mut pieces = masked(&[KEY; 16]);
     for message in messages {
-        pieces.extend(masked(&buffer[message.start..message.end - 16]));
+        let mut nonce = [0; 12];
+        nonce[4..].copy_from_slice(&message.counter.to_le_bytes());
+        let mut stream = vec![0; 64 + message.end - message.start - 16];
+        ChaCha20::new(&[KEY; 32].into(), &nonce.into()).apply_keystream(&mut stream);
+        pieces.extend(masked(&stream));
+        stream.fill(0);
     }
-    buffer.fill(0);
     pieces
 }
 
@@ -62,7 +65,7 @@ fn main() {
     };
     let mut messages: Vec<Message> = (0..20).map(message).collect();
     let len = 400 * messages.len();
-    let secrets = secrets(&messages, len);
+    let secrets = secrets(&messages);
     let mut stack = Vec::new();
     // So that the pages are there, and nothing of what was done above is.
     zeroize::zeroize_stack::<{ 256 << 10 }>();

@@ -54,8 +54,8 @@ struct EndpointConfig {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Aead {
-    Auto,
     #[default]
+    Auto,
     Ring,
 }
 

@@ -122,24 +122,10 @@ fn pass(key: &[u32; 8], lanes: &Lanes<LANES>, stream: &mut Stream) {
         12 => word(&lanes.counter),
         _ => word(&lanes.nonce[i - 13]),
     };
-    let mut x = [
-        first(0),
-        first(1),
-        first(2),
-        first(3),
-        first(4),
-        first(5),
-        first(6),
-        first(7),
-        first(8),
-        first(9),
-        first(10),
-        first(11),
-        first(12),
-        first(13),
-        first(14),
-        first(15),
-    ];
+    let mut x = [_mm256_setzero_si256(); 16];
+    for i in 0..16 {
+        x[i] = first(i);
+    }
     for _ in 0..10 {
         quarters!(x, by16, by8, (0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15));
         quarters!(x, by16, by8, (0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14));
