@@ -217,6 +217,7 @@ class EndpointDaemon(ABC, Generic[SettingsT]):
             "send_buffer": settings.udp_send_buffer_size,
             "receive_buffer": settings.udp_recv_buffer_size,
             "aead": settings.aead,
+            "offloads": settings.offloads,
             "buffer": {
                 "queue_bytes": settings.buffer_queue_size,
                 "queue_packets": settings.buffer_queue_packets,

@@ -102,6 +102,10 @@ class EndpointSettings(BaseSettings):
         "auto",
         "What seals and opens packets: the fastest that this processor has, or ring always.",
     )
+    offloads: bool = _setting(
+        True,  # noqa: FBT003 - a value, no argument
+        "Whether the kernel cuts and joins packets for us (TSO, USO, GSO, GRO) where it can.",
+    )
     control_socket: Path | None = _setting(
         None,
         "The control socket; by default /run/firezone/<role>.sock, or in the user's run folder.",

@@ -15,7 +15,7 @@ use nat::buffer::Limits;
 use nat::state::Imported;
 use packet::Instant;
 use pyo3::prelude::*;
-use runtime::{EventLoop, Handle, State, Station, Tun, UdpConfig, UdpSockets, Wire};
+use runtime::{EventLoop, Handle, Offloads, State, Station, Tun, UdpConfig, UdpSockets, Wire};
 use serde::Deserialize;
 use tunnel::messages::Command;
 use tunnel::{Client, ClientConfig, Endpoint as TunnelEndpoint, Gateway, GatewayConfig};
@@ -44,6 +44,9 @@ struct EndpointConfig {
     receive_buffer: Option<usize>,
     #[serde(default)]
     aead: Aead,
+    /// Whether the kernel's offloads are used where it has them.
+    #[serde(default = "yes")]
+    offloads: bool,
     buffer: BufferLimits,
     /// Network namespace of the device and all sockets; absent: this process's.
     #[serde(default)]
@@ -106,6 +109,10 @@ impl BufferLimits {
             ..Limits::default()
         })
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Something, or in words why there is none.
@@ -261,12 +268,14 @@ fn start(
     state: Option<State>,
 ) -> PyResult<Endpoint> {
     let namespace = config.namespace.as_deref();
+    let offloads = if config.offloads { Offloads::Auto } else { Offloads::Off };
     let defaults = UdpConfig::default();
     let udp = UdpConfig {
         port: config.port,
         mark: config.mark,
         send_buffer: config.send_buffer.unwrap_or(defaults.send_buffer),
         receive_buffer: config.receive_buffer.unwrap_or(defaults.receive_buffer),
+        offloads,
     };
     let Descriptors { tun, sockets, sessions } = descriptors;
     let sockets = if sockets.is_empty() {
@@ -279,8 +288,8 @@ fn start(
     let cipher = config.aead.cipher();
     let mut endpoint = endpoint(config, connections(key, cipher)?)?;
     let tun = match tun {
-        Some(tun) => Tun::adopt(tun, &config.tun),
-        None => Tun::open(&config.tun, namespace.map(Path::new)),
+        Some(tun) => Tun::adopt(tun, &config.tun, offloads),
+        None => Tun::open(&config.tun, namespace.map(Path::new), offloads),
     };
     let tun = tun.map_err(|error| tun_error(&error))?;
     // Late: they can be read once, and what fails before has not taken them.

@@ -10,7 +10,7 @@ use dns::Prefix;
 use link::Link;
 use nat::resource_nat::RefreshPolicy;
 use pyo3::prelude::*;
-use runtime::{EventLoop, Handle, Links, Station, Tun, Wire};
+use runtime::{EventLoop, Handle, Links, Offloads, Station, Tun, Wire};
 use serde::Deserialize;
 use tunnel::messages::Command;
 use tunnel::{Client, ClientConfig, Connections, Endpoint, Gateway, GatewayConfig};
@@ -171,5 +171,5 @@ fn gateway(side: &GatewaySide, seed: u64) -> PyResult<Box<dyn Endpoint>> {
 
 fn open(side: &TunSide) -> PyResult<Tun> {
     let namespace = side.namespace.as_deref().map(Path::new);
-    Tun::open(&side.name, namespace).map_err(|error| tun_error(&error))
+    Tun::open(&side.name, namespace, Offloads::Off).map_err(|error| tun_error(&error))
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use link::{Link, LinkConfig};
 use pyo3::prelude::*;
-use runtime::{Path, PathCounters, PathEnd, Tun};
+use runtime::{Offloads, Path, PathCounters, PathEnd, Tun};
 use serde::Deserialize;
 
 use crate::errors::{bad_argument, os_error, tun_error};
@@ -81,7 +81,7 @@ fn start(config: &PathConfig) -> PyResult<Path> {
 
 fn end(config: &EndConfig, seed: u64) -> PyResult<PathEnd> {
     let data = config.link.impairment()?;
-    let tun = Tun::open(&config.tun, config.namespace.as_deref());
+    let tun = Tun::open(&config.tun, config.namespace.as_deref(), Offloads::Off);
     let link = Link::new(LinkConfig { data, ..LinkConfig::default() }, seed);
     Ok(PathEnd { tun: tun.map_err(|error| tun_error(&error))?, link })
 }

@@ -20,7 +20,7 @@ mod wireguard;
 
 pub use ::wireguard::{Entropy, InvalidKey, Node, PresharedKey, PrivateKey, Profile, PublicKey};
 pub use connections::{Connections, Counters, Event, PeerIndex, SealError};
-pub use datagrams::Datagrams;
+pub use datagrams::{Arrival, Datagrams};
 pub use handover::{Exported, ImportError};
 pub use index::{IndexTable, ReceiverIndex};
 pub use node::{AddError, PeerConfig};

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use packet::Instant;
 
 use crate::connections::{Connections, Event, PeerIndex};
-use crate::datagrams::Datagrams;
+use crate::datagrams::{Arrival, Datagrams};
 use crate::index::ReceiverIndex;
 use crate::opened::{Group, Opened, PacketRange};
 use crate::session::{BACK, FRONT};
@@ -23,34 +23,46 @@ enum Owner {
     Malformed,
 }
 
+/// What datagrams have in common that are opened as one batch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Batch {
+    owner: Owner,
+    from: SocketAddr,
+    ecn: u8,
+}
+
 impl Connections {
     /// Opens datagrams in place. `opened` is filled with the packets, without their padding, grouped
-    /// by peer in order of arrival.
+    /// by peer and mark in order of arrival.
     ///
     /// An authentic datagram from another address than before moves the peer there (roaming).
     pub fn open(&mut self, datagrams: &mut Datagrams<'_>, now: Instant, opened: &mut Opened) {
         opened.clear();
-        let (total, size) = (datagrams.bytes.len(), datagrams.size.max(1));
-        let mut at = 0;
-        let mut next = self.owner(datagrams.bytes, at, size);
-        while at < total {
-            let owner = next;
-            let mut ranges = std::mem::take(&mut opened.datagrams);
-            ranges.clear();
-            while at < total && next == owner {
-                let len = size.min(total - at);
-                ranges.push((at as u32, len as u32));
-                at += len;
-                next = self.owner(datagrams.bytes, at, size);
+        let mut ranges = std::mem::take(&mut opened.datagrams);
+        ranges.clear();
+        let mut batch = None;
+        for at in 0..datagrams.arrivals().len() {
+            let Arrival { from, start, len, size, ecn } = datagrams.arrivals()[at];
+            let end = (start as usize).saturating_add(len as usize).min(datagrams.bytes.len());
+            let (mut start, size) = (start as usize, size.max(1) as usize);
+            while start < end {
+                let len = size.min(end - start);
+                let next = Batch { owner: self.owner(datagrams.bytes, start, len), from, ecn };
+                if batch != Some(next) {
+                    self.take(batch.replace(next), datagrams, &ranges, now, opened);
+                    ranges.clear();
+                }
+                ranges.push((start as u32, len as u32));
+                start += len;
             }
-            self.take(owner, datagrams, &ranges, now, opened);
-            opened.datagrams = ranges;
         }
+        self.take(batch, datagrams, &ranges, now, opened);
+        opened.datagrams = ranges;
     }
 
-    fn owner(&self, bytes: &[u8], at: usize, size: usize) -> Owner {
-        let end = (at + size).min(bytes.len());
-        let Some(datagram) = bytes.get(at..end).filter(|bytes| bytes.len() >= FRONT + BACK) else {
+    fn owner(&self, bytes: &[u8], start: usize, len: usize) -> Owner {
+        let datagram = bytes.get(start..start + len);
+        let Some(datagram) = datagram.filter(|bytes| bytes.len() >= FRONT + BACK) else {
             return Owner::Malformed;
         };
         match datagram[..4] {
@@ -67,50 +79,52 @@ impl Connections {
 
     fn take(
         &mut self,
-        owner: Owner,
+        batch: Option<Batch>,
         datagrams: &mut Datagrams<'_>,
         ranges: &[PacketRange],
         now: Instant,
         opened: &mut Opened,
     ) {
+        let Some(batch) = batch else { return };
         let count = ranges.len() as u64;
-        match owner {
+        match batch.owner {
             Owner::Malformed => self.counters.malformed += count,
             Owner::Unknown => self.counters.unknown_index += count,
             Owner::Handshake => {
                 for &(start, len) in ranges {
                     let range = start as usize..(start + len) as usize;
-                    self.receive_handshake(datagrams.from, &datagrams.bytes[range], now);
+                    self.receive_handshake(batch.from, &datagrams.bytes[range], now);
                 }
             }
-            Owner::Peer(slot) => self.open_group(slot, datagrams, ranges, now, opened),
+            Owner::Peer(slot) => self.open_group(slot, batch, datagrams.bytes, ranges, now, opened),
         }
     }
 
     fn open_group(
         &mut self,
         slot: usize,
-        datagrams: &mut Datagrams<'_>,
+        batch: Batch,
+        bytes: &mut [u8],
         ranges: &[PacketRange],
         now: Instant,
         opened: &mut Opened,
     ) {
         let Some(peer) = self.peers.get_mut(slot) else { return };
         let start = opened.packets.len();
-        let came = peer.session.open_batch(datagrams.bytes, ranges, &mut opened.packets, now);
+        let came = peer.session.open_batch(bytes, ranges, &mut opened.packets, now);
         self.counters.refused += u64::from(came.refused);
         self.counters.replayed += u64::from(came.replayed);
         for packet in &mut opened.packets[start..] {
-            trim(datagrams.bytes, packet);
+            trim(bytes, packet);
         }
         let len = opened.packets.len() - start;
         if len > 0 {
-            opened.groups.push(Group { peer: PeerIndex(slot as u32), start, len });
+            opened.groups.push(Group { peer: PeerIndex(slot as u32), ecn: batch.ecn, start, len });
         }
         // Before `heard` is set: a session that begins after a silence is news.
         self.settle(slot, now);
         if came.accepted > 0 {
-            self.hear(slot, datagrams.from, now);
+            self.hear(slot, batch.from, now);
         }
     }
 

@@ -5,11 +5,13 @@ use crate::PeerIndex;
 /// Start and length of something inside a buffer.
 pub type PacketRange = (u32, u32);
 
-/// Consecutive packets of one peer.
+/// Consecutive packets of one peer, from one address, with one mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Group {
     /// Whose packets these are.
     pub peer: PeerIndex,
+    /// ECN bits that the datagrams were marked with on their way.
+    pub ecn: u8,
     /// Where they begin in [`Opened::packets`].
     pub start: usize,
     /// How many they are.

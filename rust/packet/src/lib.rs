@@ -29,5 +29,5 @@ pub use rewrite::Rewrite;
 pub use send_buffer::{Class, MAX_RUN_BYTES, MAX_RUN_SLOTS, OpenRun, Run, SendBuffer};
 pub use sink::TrainSink;
 pub use time::Instant;
-pub use train::{Checksum, Train};
+pub use train::{Checksum, MAX_RUN_PACKETS, Train};
 pub use transport::{Protocol, TcpFlags, Transport};

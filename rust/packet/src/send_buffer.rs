@@ -34,6 +34,24 @@ pub struct Run {
     pub class: Class,
 }
 
+impl Run {
+    /// Number of datagrams.
+    pub fn datagrams(&self) -> usize {
+        self.len.div_ceil(self.datagram_size.max(1))
+    }
+
+    /// Whether `next`, written right behind, can be sent with this one.
+    fn continues_with(&self, next: &Self) -> bool {
+        let alike = (self.remote, self.ecn, self.class) == (next.remote, next.ecn, next.class);
+        let fits = self.len + next.len <= MAX_RUN_BYTES
+            && self.datagrams() + next.datagrams() <= MAX_RUN_SLOTS;
+        let is_shorter_last = next.len <= self.datagram_size;
+        let sizes = next.datagram_size == self.datagram_size || is_shorter_last;
+        let is_data = self.class == Class::Data;
+        is_data && alike && fits && sizes && self.len.is_multiple_of(self.datagram_size)
+    }
+}
+
 /// Datagrams waiting to be sent, as runs in one buffer.
 #[derive(Debug)]
 pub struct SendBuffer {
@@ -134,10 +152,14 @@ impl OpenRun<'_> {
         &mut self.buffer.bytes[self.run.start..self.run.start + self.run.len]
     }
 
-    /// The slots are complete: they are part of the buffer from now on.
+    /// The slots are complete: they are part of the buffer from now on. They join the run before them
+    /// if both could be one send, so that packets that came one by one leave together.
     pub fn commit(self) {
         self.buffer.used += self.run.len;
-        self.buffer.runs.push(self.run);
+        match self.buffer.runs.last_mut() {
+            Some(last) if last.continues_with(&self.run) => last.len += self.run.len,
+            _ => self.buffer.runs.push(self.run),
+        }
     }
 }
 
@@ -174,6 +196,28 @@ mod tests {
     }
 
     #[test]
+    fn runs_that_can_be_one_send_become_one() {
+        let mut buffer = SendBuffer::new(300_000, 8);
+        let mut sizes = |runs: &[(usize, usize, usize, u8)]| {
+            buffer.clear();
+            for &(slots, len, last, ecn) in runs {
+                buffer.open_run(REMOTE, ecn, Class::Data, slots, len, last).unwrap().commit();
+            }
+            let sizes: Vec<_> = buffer.iter().map(|(r, _)| (r.len, r.datagram_size)).collect();
+            sizes
+        };
+
+        assert_eq!(sizes(&[(1, 10, 10, 0), (1, 10, 10, 0), (2, 10, 4, 0)]), [(34, 10)]);
+        assert_eq!(sizes(&[(2, 10, 10, 0), (1, 3, 3, 0)]), [(23, 10)], "shorter, at the end");
+        assert_eq!(sizes(&[(2, 10, 9, 0), (1, 9, 9, 0)]).len(), 2, "that was the last one");
+        assert_eq!(sizes(&[(1, 10, 10, 0), (1, 11, 11, 0)]).len(), 2, "it is longer");
+        assert_eq!(sizes(&[(1, 10, 10, 0), (1, 10, 10, 1)]).len(), 2, "another mark");
+        assert_eq!(sizes(&[(100, 10, 10, 0), (28, 10, 10, 0), (1, 10, 10, 0)]).len(), 2);
+        assert_eq!(sizes(&[(50, 1300, 1300, 0), (1, 1300, 1300, 0)]).len(), 2);
+        assert_eq!(buffer.room(), 300_000 - 51 * 1300, "no byte is used twice");
+    }
+
+    #[test]
     fn a_dropped_run_was_never_there() {
         let mut buffer = SendBuffer::new(100, 4);
         assert!(open(&mut buffer, 2, 10, 10).is_some());
@@ -198,8 +242,8 @@ mod tests {
     fn a_full_buffer_says_so() {
         let mut buffer = SendBuffer::new(25, 2);
         assert!(open(&mut buffer, 2, 13, 13).is_none());
-        for _ in 0..2 {
-            open(&mut buffer, 1, 10, 10).unwrap().commit();
+        for len in [9, 10] {
+            open(&mut buffer, 1, len, len).unwrap().commit();
         }
         assert_eq!(buffer.room(), 0, "no run is left, though bytes are");
         assert!(open(&mut buffer, 1, 1, 1).is_none());

@@ -1,9 +1,9 @@
 //! The data-plane thread: the one caller of the endpoints' verbs outside tests.
 //!
-//! Each turn reads the clock once, then takes what is due: timers, datagrams, packets of the TUN devices,
-//! commands, DNS answers. After each input the endpoint is drained as the contract of the `tunnel` crate
-//! says. Then the thread sleeps until something comes or falls due; before that it reads the clock once
-//! more, and the wall clock, whose steps forward it follows.
+//! Each turn asks the kernel once what is there, waiting if nothing else is to be done, and reads the clock
+//! once. Then it takes what is due: timers, datagrams, packets of the TUN devices, commands, DNS answers,
+//! as much of each as lets no other wait long. After each input the endpoint is drained as the contract of
+//! the `tunnel` crate says. Once a second it looks at the wall clock, whose steps forward it follows.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
-use packet::{Instant, SendBuffer, Train};
+use packet::{Instant, SendBuffer};
 use smallvec::SmallVec;
 use tunnel::{Endpoint, Io, SEND_BUFFER_BYTES, SEND_BUFFER_RUNS};
 
@@ -25,22 +25,21 @@ use crate::dns::DnsForwarder;
 use crate::handle::{
     Begun, COMMANDS, EVENTS, Handle, LoopCounters, LoopEvent, Order, Remains, State,
 };
+use crate::outbound::Outbound;
 use crate::tun::Tun;
 use crate::wake::{self, Sleeper, Waker};
 use crate::wire::Wire;
 
-/// Packets read from one TUN device in a turn, so that no other source waits long.
-const TUN_BATCH: usize = 64;
 /// Batches of datagrams handed to one endpoint in a turn.
-const WIRE_BATCHES: usize = 16;
+const WIRE_BATCHES: usize = 2;
 /// Commands applied in a turn (design §4).
 const COMMANDS_A_TURN: usize = 64;
 /// Longest sleep, so that counters stay fresh.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// By how much the wall clock has to get ahead of ours before it counts as a step.
 const WALL_STEP: Duration = Duration::from_secs(1);
-/// Room for the largest packet a TUN device without offloads can hand over.
-const READ_BUFFER: usize = 65_536;
+/// How often the wall clock is looked at.
+const WALL_CHECK: Duration = Duration::from_secs(1);
 
 /// An endpoint and its way to the host.
 pub struct Station {
@@ -53,11 +52,11 @@ pub struct Station {
 /// Stations on one thread, joined by a wire.
 pub struct EventLoop {
     stations: Vec<Station>,
-    tun_failed: Vec<bool>,
+    /// What each station's host sends, by station.
+    outbound: Vec<Outbound>,
     wire: Wire,
     dns: DnsForwarder,
     send: SendBuffer,
-    read: Vec<u8>,
     commands: Receiver<(usize, Order)>,
     events: SyncSender<LoopEvent>,
     /// Events that found the queue full.
@@ -68,8 +67,9 @@ pub struct EventLoop {
     /// Takes commands alone, until it is told to begin.
     held: bool,
     counters: Arc<LoopCounters>,
-    /// By how much the wall clock was ahead of ours when it was looked at last.
+    /// By how much the wall clock was ahead of ours when it was looked at last, and when that was.
     wall_ahead: Duration,
+    wall_checked: Instant,
 }
 
 impl EventLoop {
@@ -92,12 +92,11 @@ impl EventLoop {
         let stop = Arc::new(AtomicBool::new(false));
         let counters = Arc::new(LoopCounters::of(stations.len()));
         let event_loop = Self {
-            tun_failed: vec![false; stations.len()],
+            outbound: stations.iter().map(|_| Outbound::new()).collect(),
             stations,
             wire,
             dns: DnsForwarder::start(dns_namespace, waker.clone())?,
             send: SendBuffer::new(SEND_BUFFER_BYTES, SEND_BUFFER_RUNS),
-            read: vec![0; READ_BUFFER],
             commands: commanded,
             events,
             held_events: VecDeque::new(),
@@ -107,6 +106,7 @@ impl EventLoop {
             held,
             counters: Arc::clone(&counters),
             wall_ahead: clock::wall_ahead(clock::now()),
+            wall_checked: clock::now(),
         };
         let thread = std::thread::Builder::new().name("fz-data-plane".to_owned());
         let thread = Some(thread.spawn(move || event_loop.run())?);
@@ -116,17 +116,22 @@ impl EventLoop {
     }
 
     fn run(mut self) -> Remains {
+        let mut now = clock::now();
+        let (mut packets, mut commands) = (true, true);
         while !self.stop.load(Ordering::Acquire) {
-            let now = clock::now();
-            self.sleeper.clear();
-            let more = self.take_packets(now) | self.apply_commands(now);
-            self.read_dns(now);
+            let woken = self.wait(packets || commands, now);
+            now = clock::now();
+            packets = self.take_packets(now);
+            if woken {
+                self.sleeper.clear();
+            }
+            if woken || commands {
+                commands = self.apply_commands(now);
+                self.read_dns(now);
+            }
+            self.follow_wall(now);
             self.hand_up_events();
             self.publish_counters();
-            if !more {
-                self.follow_wall(now);
-                self.sleep();
-            }
         }
         // What happened last is told, too.
         self.hand_up_events();
@@ -147,6 +152,10 @@ impl EventLoop {
 
     /// Tells of a step of the wall clock forward; one back matters to nobody.
     fn follow_wall(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.wall_checked) < WALL_CHECK {
+            return;
+        }
+        self.wall_checked = now;
         let ahead = clock::wall_ahead(now);
         let before = std::mem::replace(&mut self.wall_ahead, ahead);
         if ahead > before + WALL_STEP {
@@ -182,44 +191,22 @@ impl EventLoop {
         more
     }
 
-    /// Reads a batch from each TUN device; returns whether there may be more.
+    /// Sends on what the hosts send; returns whether there is more.
     fn read_tuns(&mut self, now: Instant) -> bool {
         let mut more = false;
-        for station in 0..self.stations.len() {
-            for turn in 1..=TUN_BATCH {
-                match self.stations[station].tun.read(&mut self.read) {
-                    Ok(Some(len)) => self.tun_input(station, len, now),
-                    Ok(None) => break,
-                    Err(error) => {
-                        self.tun_lost(station, &error);
-                        break;
-                    }
-                }
-                more |= turn == TUN_BATCH;
+        for (number, station) in self.stations.iter_mut().enumerate() {
+            let outbound = &mut self.outbound[number];
+            if let Some(error) = outbound.read(&mut station.tun) {
+                let error = error.to_string();
+                self.held_events.push_back(LoopEvent::TunFailed { station: number, error });
             }
+            let mut budget = outbound.budget();
+            while outbound.serve(station, &mut self.send, &mut budget, now) {
+                send_all(&mut self.wire, number, &mut self.send, &mut self.held_events, now);
+            }
+            more |= outbound.has_more();
         }
         more
-    }
-
-    fn tun_input(&mut self, station: usize, len: usize, now: Instant) {
-        let Station { endpoint, tun } = &mut self.stations[station];
-        let mut io = Io { send: &mut self.send, host: tun };
-        match packet::parse(&self.read[..len]) {
-            Err(why) => endpoint.handle_malformed(&self.read[..len], why, now, &mut io),
-            Ok(_) => {
-                if let Ok(train) = Train::single(&mut self.read[..len]) {
-                    endpoint.handle_tun(train, now, &mut io);
-                }
-            }
-        }
-        self.drain(station, now);
-    }
-
-    fn tun_lost(&mut self, station: usize, error: &io::Error) {
-        if !std::mem::replace(&mut self.tun_failed[station], true) {
-            let event = LoopEvent::TunFailed { station, error: error.to_string() };
-            self.held_events.push_back(event);
-        }
     }
 
     /// Applies commands; returns whether there may be more.
@@ -279,14 +266,7 @@ impl EventLoop {
     }
 
     fn drain(&mut self, station: usize, now: Instant) {
-        if !self.send.is_empty() {
-            self.wire.send(station, &self.send, now);
-            self.send.clear();
-            if let Some(error) = self.wire.take_error() {
-                let event = LoopEvent::SendFailed { station, error: error.to_string() };
-                self.held_events.push_back(event);
-            }
-        }
+        send_all(&mut self.wire, station, &mut self.send, &mut self.held_events, now);
         while let Some(query) = self.stations[station].endpoint.poll_dns() {
             self.dns.ask(station, query);
         }
@@ -328,26 +308,66 @@ impl EventLoop {
         self.counters.turns.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn sleep(&mut self) {
-        let now = clock::now();
-        let endpoints = self.stations.iter().filter_map(|s| s.endpoint.poll_timeout(now));
-        let due = endpoints.map(|(at, _)| at).chain(self.wire.poll_timeout()).min();
-        let wait = due.map_or(LONGEST_SLEEP, |at| at.saturating_duration_since(now));
-        let wait = if self.held { LONGEST_SLEEP } else { wait.min(LONGEST_SLEEP) };
+    /// Asks what has arrived, and waits for it unless there is `more` to do; returns whether somebody
+    /// woke the thread.
+    fn wait(&mut self, more: bool, now: Instant) -> bool {
+        let wait = if more { Duration::ZERO } else { self.time_left(now) };
         let sleeper = self.sleeper.as_fd();
-        // A device that failed would wake the thread for ever; its place is taken by the sleeper.
-        let tun = |station: usize| {
-            if self.tun_failed[station] { sleeper } else { self.stations[station].tun.as_fd() }
-        };
         // Room for a laboratory's stations: nothing is allocated on the way to sleep.
         let mut fds: SmallVec<[PollFd<'_>; 8]> = SmallVec::new();
         fds.push(readable(sleeper));
         if !self.held {
-            fds.extend((0..self.stations.len()).map(|station| readable(tun(station))));
+            let tuns = self.stations.iter().zip(&self.outbound);
+            // A device that failed would wake the thread for ever; its place is taken by the sleeper.
+            let tuns = tuns.map(|(of, outbound)| {
+                if outbound.has_failed() { sleeper } else { of.tun.as_fd() }
+            });
+            fds.extend(tuns.map(readable));
             fds.extend(self.wire.fds().map(readable));
         }
         // An interrupted wait is a short one.
         let _ = ppoll(&mut fds, Some(TimeSpec::from_duration(wait)), None);
+        let ready: SmallVec<[bool; 8]> =
+            fds.iter().map(|fd| fd.revents().is_some_and(|of| !of.is_empty())).collect();
+        drop(fds);
+        for (outbound, is_ready) in self.outbound.iter_mut().zip(ready.iter().skip(1)) {
+            outbound.set_readable(*is_ready);
+        }
+        for (socket, is_ready) in ready.iter().skip(1 + self.stations.len()).enumerate() {
+            if *is_ready {
+                self.wire.set_ready(socket);
+            }
+        }
+        ready[0]
+    }
+
+    /// How long nothing falls due.
+    fn time_left(&self, now: Instant) -> Duration {
+        if self.held {
+            return LONGEST_SLEEP;
+        }
+        let endpoints = self.stations.iter().filter_map(|s| s.endpoint.poll_timeout(now));
+        let due = endpoints.map(|(at, _)| at).chain(self.wire.poll_timeout()).min();
+        let wait = due.map_or(LONGEST_SLEEP, |at| at.saturating_duration_since(now));
+        wait.min(LONGEST_SLEEP)
+    }
+}
+
+/// Sends all that a station wrote.
+fn send_all(
+    wire: &mut Wire,
+    station: usize,
+    send: &mut SendBuffer,
+    events: &mut VecDeque<LoopEvent>,
+    now: Instant,
+) {
+    if send.is_empty() {
+        return;
+    }
+    wire.send(station, send, now);
+    send.clear();
+    if let Some(error) = wire.take_error() {
+        events.push_back(LoopEvent::SendFailed { station, error: error.to_string() });
     }
 }
 

@@ -13,7 +13,10 @@ mod handle;
 mod inheritance;
 mod links;
 mod namespace;
+mod offloads;
+mod outbound;
 mod path;
+mod queue;
 mod random;
 mod room;
 mod tap;
@@ -29,6 +32,7 @@ pub use handle::{
 };
 pub use inheritance::{fill, spill};
 pub use links::Links;
+pub use offloads::Offloads;
 pub use path::{Path, PathCounters, PathEnd};
 pub use random::random;
 pub use tap::{Tap, TapError, Tapped};

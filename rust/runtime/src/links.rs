@@ -54,7 +54,7 @@ impl Links {
             Some((joint.from, size))
         })?;
         let from = *self.addresses.get(from)?;
-        Some(Datagrams { from, bytes: &mut self.buffer, size, ecn: 0 })
+        Some(Datagrams::one(from, &mut self.buffer, size, 0))
     }
 
     /// When the next datagram is due.

@@ -59,6 +59,14 @@ impl Wire {
         }
     }
 
+    /// Something arrived at the descriptor with this number among [`Self::fds`].
+    pub(crate) fn set_ready(&mut self, socket: usize) {
+        match self {
+            Self::Links(_) => {}
+            Self::Udp(sockets) => sockets.set_ready(socket),
+        }
+    }
+
     /// What to wait on.
     pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let sockets = match self {

@@ -251,7 +251,7 @@ impl World {
     /// Datagrams arrive at a station from nowhere: forged, damaged, or replayed by a test.
     pub fn inject(&mut self, station: Station, from: SocketAddr, datagram: &mut [u8]) {
         let (now, size) = (self.now, datagram.len());
-        let datagrams = Datagrams { from, bytes: datagram, size, ecn: 0 };
+        let datagrams = Datagrams::one(from, datagram, size, 0);
         self.input(station, |endpoint, io| endpoint.handle_network(datagrams, now, io));
     }
 
@@ -324,7 +324,7 @@ impl World {
         while let Some((_, size)) =
             self.links.get_mut(&(from, to)).and_then(|link| link.receive_run(now, &mut datagrams))
         {
-            let arrived = Datagrams { from: address(from), bytes: &mut datagrams, size, ecn: 0 };
+            let arrived = Datagrams::one(address(from), &mut datagrams, size, 0);
             self.input(to, |endpoint, io| endpoint.handle_network(arrived, now, io));
         }
         self.datagrams = datagrams;

@@ -33,7 +33,7 @@ mod refuse;
 mod tags;
 
 pub use client::{Client, ClientConfig};
-pub use connection::{Connections, Datagrams, Exported, ImportError};
+pub use connection::{Arrival, Connections, Datagrams, Exported, ImportError};
 pub use endpoint::{
     DnsTransmit, DnsTransport, Endpoint, InheritError, Io, MisdirectedCommand, Reason,
     SEND_BUFFER_BYTES, SEND_BUFFER_RUNS,

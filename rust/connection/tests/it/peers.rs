@@ -145,7 +145,7 @@ fn padding_is_zeros_whatever_stood_in_the_buffer_before() {
     tunnel.handle_initiation(initiation, at(0)).expect("of its peer");
     let mut response = [0; 148];
     let size = tunnel.poll_transmit(&mut response, at(0)).expect("a response");
-    let mut response = Datagrams { from: remote, bytes: &mut response[..size], size, ecn: 0 };
+    let mut response = Datagrams::one(remote, &mut response[..size], size, 0);
     own.open(&mut response, at(0), &mut Opened::default());
 
     let mut send = SendBuffer::new(65_536, 8);

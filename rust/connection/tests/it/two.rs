@@ -98,7 +98,7 @@ impl Two {
         now: Instant,
     ) {
         let mut opened = Opened::default();
-        self.nodes[at].open(&mut Datagrams { from, bytes, size, ecn: 0 }, now, &mut opened);
+        self.nodes[at].open(&mut Datagrams::one(from, bytes, size, 0), now, &mut opened);
         for &group in opened.groups() {
             for &(start, len) in opened.packets(group) {
                 let packet = &bytes[start as usize..(start + len) as usize];

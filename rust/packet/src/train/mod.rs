@@ -5,6 +5,8 @@ mod run;
 mod segment;
 mod write;
 
+pub use run::MAX_RUN_PACKETS;
+
 use std::ops::Range;
 
 use crate::parse::parse_up_to;
@@ -160,6 +162,17 @@ impl<'a> Train<'a> {
     /// Payload of packet `i`; empty beyond the last.
     pub fn payload(&self, i: usize) -> &[u8] {
         if i < self.segments { &self.buffer[self.payload_range(i)] } else { &[] }
+    }
+
+    /// The payloads of all packets in as few pieces as they lie in memory.
+    pub fn payloads(&self) -> impl Iterator<Item = &[u8]> {
+        // A super-packet's lie one behind the other.
+        let whole = self.first.start + self.header_len()..self.first.end;
+        let pieces = if self.packets.is_empty() { 1 } else { self.segments };
+        (0..pieces).map(move |i| match self.packets {
+            [] => &self.buffer[whole.clone()],
+            _ => self.payload(i),
+        })
     }
 
     /// How the checksums stand.

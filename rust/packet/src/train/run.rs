@@ -8,6 +8,8 @@ use crate::{Summary, TcpFlags, Transport};
 const MAX_BYTES: usize = 65_535;
 /// Most datagrams in a super-packet: what every kernel with USO takes (Linux `UDP_GRO_CNT_MAX`).
 const MAX_DATAGRAMS: usize = 64;
+/// Most packets in a run, so that whoever gathers their payloads can say for how many there is room.
+pub const MAX_RUN_PACKETS: usize = 126;
 
 /// The packets of a run so far, seen from the first.
 pub(super) struct Joined<'b> {
@@ -79,6 +81,7 @@ impl Joined<'_> {
         let header_len = usize::from(self.summary.header_len);
         let Some((header, payload)) = next.split_at_checked(header_len) else { return false };
         let fits = !payload.is_empty()
+            && self.count < MAX_RUN_PACKETS
             && payload.len() <= self.segment_size
             && self.bytes + payload.len() <= MAX_BYTES;
         let (network, segment) = header.split_at(usize::from(self.summary.transport_offset));

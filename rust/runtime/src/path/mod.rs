@@ -21,15 +21,13 @@ use nix::sys::time::TimeSpec;
 use packet::{Class, Instant};
 
 use crate::clock;
-use crate::tun::Tun;
+use crate::tun::{READ_BUFFER, Tun};
 use crate::wake::{self, Sleeper, Waker};
 
 /// Packets taken from one device, or given to it, in a turn: what is due does not wait for a flood.
 const BATCH: usize = 64;
 /// Longest sleep, so that counters stay fresh.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
-/// Room for the largest packet a device without offloads can hand over.
-const READ_BUFFER: usize = 65_536;
 /// Nanoseconds by which the kernel may wake the thread too late for its own convenience: 50,000 are
 /// usual, which is the time of a packet at 200 Mbit/s.
 const TIMER_SLACK: u64 = 1;
@@ -150,8 +148,8 @@ impl Carrier {
     fn take(&mut self, end: usize, now: Instant) -> io::Result<bool> {
         let PathEnd { tun, link } = &mut self.ends[end];
         for _ in 0..BATCH {
-            let Some(len) = tun.read(&mut self.read)? else { return Ok(false) };
-            link.send(&self.read[..len], CLASS, now);
+            let Some(taken) = tun.read(&mut self.read)? else { return Ok(false) };
+            link.send(&self.read[..taken.len], CLASS, now);
         }
         Ok(true)
     }

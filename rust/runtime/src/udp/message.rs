@@ -1,15 +1,18 @@
-//! `sendmsg` and `recvmsg` with what rides beside the bytes: segment sizes and ECN. Linux.
+//! `sendmsg` and `recvmmsg` with what rides beside the bytes: segment sizes and ECN. Linux.
 // The calls and their ancillary data have no safe form that allocates nothing.
 #![allow(unsafe_code)]
 
 use std::io;
 use std::mem::{self, MaybeUninit};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 use std::ptr;
 
 use packet::Run;
 use socket2::{SockAddr, SockAddrStorage};
+use tunnel::{Arrival, Datagrams};
+
+use crate::offloads::Offloads;
 
 /// Room for two control messages of an `int` each, with their headers.
 const CONTROL: usize = 64;
@@ -18,14 +21,32 @@ const CONTROL: usize = 64;
 #[repr(C, align(8))]
 struct Control([u8; CONTROL]);
 
-/// What one receive call returned.
+/// Most messages that one receive call returns.
+pub(super) const MESSAGES: usize = 64;
+/// Room for one message: as many datagrams as GRO joins. A little more than the power of two, so that
+/// the beginnings of messages do not all fall into the same few lines of the processor's caches.
+const ROOM: usize = 65_536 + 1344;
+
+/// Where messages are received to.
 #[derive(Debug)]
-pub(super) struct Received {
-    pub(super) from: SocketAddr,
-    pub(super) len: usize,
-    /// Size of each datagram but the last, if there are several.
-    pub(super) segment: Option<usize>,
-    pub(super) ecn: u8,
+pub(super) struct Inbox {
+    bytes: Vec<u8>,
+    arrivals: Vec<Arrival>,
+}
+
+impl Inbox {
+    pub(super) fn new() -> Self {
+        Self { bytes: vec![0; MESSAGES * ROOM], arrivals: Vec::with_capacity(MESSAGES) }
+    }
+
+    /// What the last call to [`receive`] brought.
+    pub(super) fn datagrams(&mut self) -> Datagrams<'_> {
+        Datagrams::many(&mut self.bytes, &self.arrivals)
+    }
+
+    pub(super) fn arrivals(&self) -> &[Arrival] {
+        &self.arrivals
+    }
 }
 
 /// Whether a send failed because the datagrams were sent as one run: no such offload (EIO, EINVAL),
@@ -36,9 +57,10 @@ pub(super) fn is_about_runs(error: &io::Error) -> bool {
 
 /// Asks for GRO and for the ECN bits of what arrives, and lets the kernel cut up what a path of a
 /// smaller MTU does not take.
-pub(super) fn prepare(socket: &UdpSocket, ipv6: bool) -> io::Result<()> {
+pub(super) fn prepare(socket: &UdpSocket, ipv6: bool, offloads: Offloads) -> io::Result<()> {
     // A kernel without GRO gives datagrams one by one.
-    let _ = set(socket, libc::SOL_UDP, libc::UDP_GRO, 1);
+    let joined = i32::from(offloads == Offloads::Auto);
+    let _ = set(socket, libc::SOL_UDP, libc::UDP_GRO, joined);
     if ipv6 {
         set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)?;
         set(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT)
@@ -108,39 +130,75 @@ fn put(control: &mut Control, used: usize, level: i32, kind: i32, data: &[u8]) -
     space
 }
 
-/// Receives one batch into `buffer`.
-pub(super) fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Received> {
-    let mut from = SockAddrStorage::zeroed();
-    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    let mut control = MaybeUninit::<Control>::zeroed();
-    // SAFETY: an all-zero msghdr is a valid one that describes nothing.
-    let mut header: libc::msghdr = unsafe { mem::zeroed() };
-    header.msg_name = (&raw mut from).cast();
-    header.msg_namelen = from.size_of();
-    header.msg_iov = &raw mut part;
-    header.msg_iovlen = 1;
-    header.msg_control = control.as_mut_ptr().cast();
-    header.msg_controllen = CONTROL as _;
-    // SAFETY: every pointer in `header` is to a local or to `buffer`, with its true length, and
-    // nothing else refers to them during the call.
-    let len = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, 0) };
-    if len < 0 {
+/// What the kernel is given of each message.
+struct Place {
+    from: SockAddrStorage,
+    part: libc::iovec,
+    control: Control,
+}
+
+/// Receives up to `most` messages into `inbox`; returns how many came. Those from an address that is
+/// none of the internet's count, and are not among the arrivals.
+pub(super) fn receive(socket: &UdpSocket, inbox: &mut Inbox, most: usize) -> io::Result<usize> {
+    inbox.arrivals.clear();
+    let most = most.clamp(1, MESSAGES);
+    let mut places: [MaybeUninit<Place>; MESSAGES] = [const { MaybeUninit::uninit() }; MESSAGES];
+    let mut headers: [MaybeUninit<libc::mmsghdr>; MESSAGES] =
+        [const { MaybeUninit::uninit() }; MESSAGES];
+    let rooms = inbox.bytes.chunks_exact_mut(ROOM).take(most);
+    for ((place, header), room) in places.iter_mut().zip(&mut headers).zip(rooms) {
+        let part = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: ROOM };
+        let from = SockAddrStorage::zeroed();
+        let place = place.write(Place { from, part, control: Control([0; CONTROL]) });
+        // SAFETY: an all-zero mmsghdr is a valid one that describes nothing.
+        let header = header.write(unsafe { mem::zeroed() });
+        header.msg_hdr.msg_name = (&raw mut place.from).cast();
+        header.msg_hdr.msg_namelen = size_of::<SockAddrStorage>() as _;
+        header.msg_hdr.msg_iov = &raw mut place.part;
+        header.msg_hdr.msg_iovlen = 1;
+        header.msg_hdr.msg_control = place.control.0.as_mut_ptr().cast();
+        header.msg_hdr.msg_controllen = CONTROL as _;
+    }
+    // SAFETY: the first `most` headers are initialised, and every pointer in them is to a place or to a
+    // part of the inbox of its own, with its true length; nothing else refers to them during the call.
+    let came = unsafe {
+        let headers = headers.as_mut_ptr().cast::<libc::mmsghdr>();
+        libc::recvmmsg(socket.as_raw_fd(), headers, most as u32, libc::MSG_DONTWAIT, ptr::null_mut())
+    };
+    if came < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the kernel wrote an address of `msg_namelen` bytes into the storage.
-    let from = unsafe { SockAddr::new(from, header.msg_namelen) };
-    let from = from.as_socket().ok_or_else(|| io::Error::from_raw_os_error(libc::EAFNOSUPPORT))?;
-    let mut received = Received { from, len: len as usize, segment: None, ecn: 0 };
-    // SAFETY: `header` is what recvmsg filled in; `control` is still there.
-    unsafe { read_control(&header, &mut received) };
-    Ok(received)
+    let came = came as usize;
+    for (number, (place, header)) in places.iter().zip(&headers).take(came).enumerate() {
+        // SAFETY: more than `number` places and headers were initialised before the call.
+        let (place, header) = unsafe { (place.assume_init_ref(), header.assume_init_ref()) };
+        // SAFETY: recvmmsg filled the header in, and its control buffer is still there.
+        let arrival = unsafe { arrival(place, header, (number * ROOM) as u32) };
+        inbox.arrivals.extend(arrival);
+    }
+    Ok(came)
+}
+
+/// What came with one message, which begins at `start`.
+///
+/// # Safety
+/// `header` must be one that recvmmsg filled in, with pointers into `place`.
+unsafe fn arrival(place: &Place, header: &libc::mmsghdr, start: u32) -> Option<Arrival> {
+    // SAFETY: the kernel wrote an address of `msg_namelen` bytes into the storage, which is plain bytes.
+    let from = unsafe { SockAddr::new(ptr::read(&raw const place.from), header.msg_hdr.msg_namelen) };
+    let from = from.as_socket()?;
+    let len = header.msg_len;
+    let mut arrival = Arrival { from, start, len, size: len.max(1), ecn: 0 };
+    // SAFETY: the caller's promise.
+    unsafe { read_control(&header.msg_hdr, &mut arrival) };
+    Some(arrival)
 }
 
 /// Reads what came beside the bytes.
 ///
 /// # Safety
-/// `header` must have been filled in by recvmsg, and its control buffer must still exist.
-unsafe fn read_control(header: &libc::msghdr, received: &mut Received) {
+/// `header` must have been filled in by recvmmsg, and its control buffer must still exist.
+unsafe fn read_control(header: &libc::msghdr, arrival: &mut Arrival) {
     // SAFETY: the caller's promise; the kernel wrote well-formed messages of the lengths they state,
     // and at least as many bytes of data as each kind is read for.
     unsafe {
@@ -150,11 +208,11 @@ unsafe fn read_control(header: &libc::msghdr, received: &mut Received) {
             match (own.cmsg_level, own.cmsg_type) {
                 (libc::SOL_UDP, libc::UDP_GRO) => {
                     let size = ptr::read_unaligned(data.cast::<i32>());
-                    received.segment = usize::try_from(size).ok().filter(|size| *size > 0);
+                    arrival.size = u32::try_from(size).ok().filter(|of| *of > 0).unwrap_or(arrival.size);
                 }
-                (libc::IPPROTO_IP, libc::IP_TOS) => received.ecn = data.read() & 3,
+                (libc::IPPROTO_IP, libc::IP_TOS) => arrival.ecn = data.read() & 3,
                 (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
-                    received.ecn = (ptr::read_unaligned(data.cast::<i32>()) & 3) as u8;
+                    arrival.ecn = (ptr::read_unaligned(data.cast::<i32>()) & 3) as u8;
                 }
                 _ => {}
             }

@@ -21,10 +21,15 @@ use packet::{Class, Instant, Run, SendBuffer};
 use tunnel::Datagrams;
 
 use crate::namespace;
+use crate::offloads::Offloads;
+use message::Inbox;
 pub use options::UdpConfig;
 
-/// Room for what one receive call with GRO returns.
-const RECEIVE_BUFFER: usize = 65_536;
+/// Bytes that one receive call is to bring, about: few enough for the processor's caches, enough that
+/// datagrams which come one by one are joined to long trains.
+const BATCH_BYTES: usize = 192 * 1024;
+/// Least messages that are asked for, however large those before were.
+const FEWEST: usize = 4;
 /// How long a full send buffer is waited for; then the datagram is lost, as on the way.
 const PATIENCE_MS: u16 = 20;
 /// A failure that comes again within this time is the same one, and is not told again.
@@ -63,7 +68,14 @@ pub struct UdpCounters {
     pub dropped: u64,
     /// Runs that had to be sent datagram by datagram.
     pub split: u64,
+    /// System calls that sent.
+    pub sends: u64,
+    /// System calls that received.
+    pub receives: u64,
 }
+
+/// Both families, for data and for what is none.
+const SOCKETS: usize = 4;
 
 /// A socket for IPv4 and one for IPv6; one at least is there.
 type Families = (Option<UdpSocket>, Option<UdpSocket>);
@@ -75,7 +87,13 @@ pub struct UdpSockets {
     ipv6: Option<UdpSocket>,
     /// Beside each of them, where the kernel can, one for what carries no data.
     control: [Option<UdpSocket>; 2],
-    buffer: Vec<u8>,
+    inbox: Inbox,
+    /// Of which sockets something may wait: both data sockets, then both for control.
+    ready: [bool; SOCKETS],
+    /// Messages to ask for next, after the size of the last ones.
+    messages: usize,
+    /// Whether sends and receives of many datagrams at once are tried.
+    offloads: Offloads,
     /// Receive calls so far. Which family is asked first changes with each that asks first for the same
     /// kind, so that neither has to wait for a flood of the other.
     turn: u8,
@@ -98,7 +116,7 @@ impl UdpSockets {
             Ok((families, control))
         });
         let (families, control) = opened.map_err(port)?;
-        Ok(Self::of(families, control))
+        Ok(Self::of(families, control, config.offloads))
     }
 
     /// Takes over sockets that another process opened as [`UdpSockets::open`] does. What arrived since
@@ -110,15 +128,22 @@ impl UdpSockets {
         let families = config.adopt(sockets)?;
         // Those of the former process end with it.
         let control = config.beside(&families);
-        Ok(Self::of(families, control))
+        Ok(Self::of(families, control, config.offloads))
     }
 
-    fn of((ipv4, ipv6): Families, control: [Option<UdpSocket>; 2]) -> Self {
+    fn of(
+        (ipv4, ipv6): Families,
+        control: [Option<UdpSocket>; 2],
+        offloads: Offloads,
+    ) -> Self {
         Self {
             ipv4,
             ipv6,
             control,
-            buffer: vec![0; RECEIVE_BUFFER],
+            inbox: Inbox::new(),
+            ready: [true; SOCKETS],
+            messages: FEWEST,
+            offloads,
             turn: 0,
             counters: UdpCounters::default(),
             failures: Vec::new(),
@@ -158,13 +183,23 @@ impl UdpSockets {
             SocketAddr::V6(_) => self.ipv6.as_ref(),
         };
         let socket = socket.ok_or_else(|| io::Error::from_raw_os_error(libc::EAFNOSUPPORT))?;
-        let datagrams = bytes.len().div_ceil(run.datagram_size.max(1)) as u64;
+        let datagrams = run.datagrams() as u64;
+        if self.offloads == Offloads::Off {
+            self.counters.sends += datagrams;
+            return bytes.chunks(run.datagram_size).try_for_each(|datagram| {
+                patiently(socket, || message::send(socket, run, datagram, None))?;
+                self.counters.sent += 1;
+                Ok(())
+            });
+        }
         let segment = (datagrams > 1).then_some(run.datagram_size as u16);
+        self.counters.sends += 1;
         let whole = patiently(socket, || message::send(socket, run, bytes, segment));
         let whole = match whole {
             // The path's MTU is below the segment's size, or the device cannot cut runs up.
             Err(error) if segment.is_some() && message::is_about_runs(&error) => {
                 self.counters.split += 1;
+                self.counters.sends += datagrams;
                 bytes.chunks(run.datagram_size).try_for_each(|datagram| {
                     patiently(socket, || message::send(socket, run, datagram, None))
                 })
@@ -196,10 +231,31 @@ impl UdpSockets {
         self.news.take()
     }
 
-    /// The next datagrams; `None` when nothing waits.
+    /// The next datagrams; `None` when nothing waits at a socket that [may have](Self::set_ready)
+    /// something.
     pub(crate) fn receive(&mut self) -> Option<Datagrams<'_>> {
-        let mut kinds =
-            [[self.ipv4.as_ref(), self.ipv6.as_ref()], self.control.each_ref().map(Option::as_ref)];
+        for socket in self.order() {
+            if !std::mem::take(&mut self.ready[socket]) {
+                continue;
+            }
+            let Some(from) = socket_at(&self.ipv4, &self.ipv6, &self.control, socket) else {
+                continue;
+            };
+            // Handshakes one by one: each may cost as much as many data messages.
+            let most = if is_control(socket) { 1 } else { self.messages };
+            self.counters.receives += 1;
+            let came = message::receive(from, &mut self.inbox, most).unwrap_or(0);
+            if came > 0 {
+                self.note_received(socket, came == most);
+                return Some(self.inbox.datagrams());
+            }
+        }
+        None
+    }
+
+    /// The sockets in the order in which they are asked.
+    fn order(&mut self) -> [usize; SOCKETS] {
+        let mut kinds = [[0, 1], [2, 3]];
         self.turn = self.turn.wrapping_add(1);
         // Counted without the turns of the other kind: all turns of control are even.
         let of_control = self.turn / CONTROL_TURN;
@@ -209,20 +265,48 @@ impl UdpSockets {
         if self.turn.is_multiple_of(CONTROL_TURN) {
             kinds.reverse();
         }
-        let received = kinds.into_iter().flatten().flatten();
-        let mut received =
-            received.filter_map(|socket| message::receive(socket, &mut self.buffer).ok());
-        let received = received.next()?;
-        let (len, size) = (received.len, received.segment.unwrap_or(received.len).max(1));
-        self.counters.received += len.div_ceil(size) as u64;
-        let bytes = self.buffer.get_mut(..len)?;
-        Some(Datagrams { from: received.from, bytes, size, ecn: received.ecn })
+        let [[a, b], [c, d]] = kinds;
+        [a, b, c, d]
+    }
+
+    fn note_received(&mut self, socket: usize, was_full: bool) {
+        self.ready[socket] = was_full;
+        let arrivals = self.inbox.arrivals();
+        let datagrams: u64 = arrivals.iter().map(|arrival| u64::from(arrival.count())).sum();
+        self.counters.received += datagrams;
+        if !is_control(socket) {
+            let bytes: usize = arrivals.iter().map(|arrival| arrival.len as usize).sum();
+            let each = (bytes / arrivals.len().max(1)).max(1);
+            self.messages = (BATCH_BYTES / each).clamp(FEWEST, message::MESSAGES);
+        }
+    }
+
+    /// Something may wait at the socket with number `socket` of [`Self::fds`].
+    pub(crate) fn set_ready(&mut self, socket: usize) {
+        let places = [&self.ipv4, &self.ipv6, &self.control[0], &self.control[1]];
+        let mut open = (0..SOCKETS).filter(|&place| places[place].is_some());
+        if let Some(place) = open.nth(socket) {
+            self.ready[place] = true;
+        }
     }
 
     pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let sockets = [&self.ipv4, &self.ipv6].into_iter().chain(&self.control);
         sockets.flatten().map(AsFd::as_fd)
     }
+}
+
+fn is_control(socket: usize) -> bool {
+    socket >= 2
+}
+
+fn socket_at<'a>(
+    ipv4: &'a Option<UdpSocket>,
+    ipv6: &'a Option<UdpSocket>,
+    control: &'a [Option<UdpSocket>; 2],
+    socket: usize,
+) -> Option<&'a UdpSocket> {
+    [ipv4, ipv6, &control[0], &control[1]].get(socket)?.as_ref()
 }
 
 /// Repeats a send that found the buffer full once there is room again.

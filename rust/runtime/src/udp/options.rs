@@ -8,6 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{ANY, Families, UdpError, message, sorting};
 use crate::room;
+use crate::offloads::Offloads;
 
 /// Least port that is tried when none is asked for; the kernel chooses.
 const ANY_PORT: u16 = 0;
@@ -23,12 +24,14 @@ pub struct UdpConfig {
     pub send_buffer: usize,
     /// Bytes that the kernel may hold until they are received.
     pub receive_buffer: usize,
+    /// Whether the kernel may cut up and join datagrams (GSO, GRO).
+    pub offloads: Offloads,
 }
 
 impl Default for UdpConfig {
     /// The values of dataplane 7.4.
     fn default() -> Self {
-        Self { port: ANY_PORT, mark: None, send_buffer: 2 << 20, receive_buffer: 16 << 20 }
+        Self { port: ANY_PORT, mark: None, send_buffer: 2 << 20, receive_buffer: 16 << 20, offloads: Offloads::Auto }
     }
 }
 
@@ -73,7 +76,10 @@ impl UdpConfig {
             socket.set_nonblocking(true)?;
             socket.set_cloexec(true)?;
             self.tune(&socket)?;
-            *place = Some(UdpSocket::from(socket));
+            let is_ipv6 = address.is_ipv6();
+            let socket = UdpSocket::from(socket);
+            message::prepare(&socket, is_ipv6, self.offloads)?;
+            *place = Some(socket);
         }
         let is_any = ipv4.is_some() || ipv6.is_some();
         if is_any { Ok((ipv4, ipv6)) } else { Err(other("missing")) }
@@ -94,7 +100,7 @@ impl UdpConfig {
         let socket = self.new_socket(domain)?;
         socket.bind(&address.into())?;
         let socket = UdpSocket::from(socket);
-        message::prepare(&socket, domain == Domain::IPV6)?;
+        message::prepare(&socket, domain == Domain::IPV6, self.offloads)?;
         Ok(socket)
     }
 
@@ -110,7 +116,7 @@ impl UdpConfig {
         let control = self.new_socket(domain)?;
         sorting::join(data, &control, address)?;
         let control = UdpSocket::from(control);
-        message::prepare(&control, domain == Domain::IPV6)?;
+        message::prepare(&control, domain == Domain::IPV6, self.offloads)?;
         Ok(control)
     }
 

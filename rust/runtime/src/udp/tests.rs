@@ -7,7 +7,10 @@ use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use packet::{Class, Instant, SendBuffer};
 
-use super::{UdpConfig, UdpSockets};
+use tunnel::Datagrams;
+
+use super::{SOCKETS, UdpConfig, UdpSockets};
+use crate::offloads::Offloads;
 
 fn sockets() -> UdpSockets {
     UdpSockets::open(&UdpConfig::default(), None).expect("sockets")
@@ -30,12 +33,60 @@ fn receive(sockets: &mut UdpSockets, wanted: usize) -> Vec<(Vec<u8>, u8, SocketA
     let mut came = Vec::new();
     let give_up = std::time::Instant::now() + Duration::from_secs(5);
     while came.len() < wanted && std::time::Instant::now() < give_up {
+        sockets.ready = [true; SOCKETS];
         while let Some(datagrams) = sockets.receive() {
-            let (ecn, from) = (datagrams.ecn, datagrams.from);
-            came.extend(datagrams.bytes.chunks(datagrams.size).map(|d| (d.to_vec(), ecn, from)));
+            came.extend(each(&datagrams));
         }
     }
     came
+}
+
+/// Each datagram with its ECN bits and where it came from.
+fn each(datagrams: &Datagrams<'_>) -> Vec<(Vec<u8>, u8, SocketAddr)> {
+    let arrivals = datagrams.arrivals().iter();
+    let each = arrivals.flat_map(|of| {
+        let bytes = &datagrams.bytes[of.start as usize..][..of.len as usize];
+        bytes.chunks(of.size as usize).map(|datagram| (datagram.to_vec(), of.ecn, of.from))
+    });
+    each.collect()
+}
+
+fn first(datagrams: &Datagrams<'_>) -> (u8, bool) {
+    let arrival = datagrams.arrivals()[0];
+    (datagrams.bytes[arrival.start as usize], arrival.from.is_ipv4())
+}
+
+#[test]
+fn many_datagrams_that_come_one_by_one_are_one_batch() {
+    let config = UdpConfig { offloads: Offloads::Off, ..UdpConfig::default() };
+    let (mut here, mut there) = (sockets(), UdpSockets::open(&config, None).expect("sockets"));
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, there.port().expect("a port")));
+
+    for _ in 0..4 {
+        let mut send = SendBuffer::new(65_536, 4);
+        let mut run = send.open_run(to, 0, Class::Data, 40, 1000, 1000).expect("room");
+        run.bytes().fill(4);
+        run.commit();
+        here.send(&send, Instant::ZERO);
+    }
+
+    assert_eq!(receive(&mut there, 160).len(), 160);
+    let calls = there.counters().receives;
+    assert!(calls <= 20, "{calls} calls for 160 datagrams");
+    assert_eq!(here.counters().sends, 4, "a run is one call");
+}
+
+#[test]
+fn without_offloads_each_datagram_is_sent_alone() {
+    let config = UdpConfig { offloads: Offloads::Off, ..UdpConfig::default() };
+    let (mut here, mut there) = (UdpSockets::open(&config, None).expect("sockets"), sockets());
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, there.port().expect("a port")));
+
+    here.send(&run(to, 2, 40, 1000), Instant::ZERO);
+
+    let came = receive(&mut there, 40);
+    assert!(came.iter().all(|(_, ecn, _)| *ecn == 2) && came.len() == 40);
+    assert_eq!((here.counters().sends, here.counters().sent), (40, 40));
 }
 
 #[test]
@@ -74,7 +125,7 @@ fn what_waits_at_one_family_does_not_keep_the_other_waiting() {
     drop(fds);
 
     let mut families: Vec<bool> =
-        (0..2).filter_map(|_| there.receive().map(|came| came.from.is_ipv4())).collect();
+        (0..2).filter_map(|_| there.receive().map(|came| came.arrivals()[0].from.is_ipv4())).collect();
 
     families.sort_unstable();
     assert_eq!(families, [false, true]);
@@ -112,7 +163,7 @@ fn a_handshake_of_one_family_does_not_wait_for_those_of_the_other() {
         }
 
         let mut calls =
-            std::iter::from_fn(|| there.receive().map(|came| (came.bytes[0], came.from.is_ipv4())));
+            std::iter::from_fn(|| there.receive().map(|came| first(&came)));
         let at = calls.position(|came| came == (1, flooded.is_ipv6()));
         assert!(at.is_some_and(|at| at < 8), "{flooded} is flooded: {at:?}");
     }
@@ -132,12 +183,13 @@ fn both_arrive(flood: u8, other: u8, open: impl Fn(&UdpConfig) -> UdpSockets) {
         here.send_to(&[other; 96], to).expect("sent");
 
         // Over loopback all has arrived when it is sent.
-        let mut kinds = Vec::new();
+        let mut calls = Vec::new();
         while let Some(datagrams) = there.receive() {
-            kinds.extend(datagrams.bytes.chunks(datagrams.size).map(|bytes| bytes[0]));
+            calls.push(each(&datagrams).iter().map(|(bytes, _, _)| bytes[0]).collect::<Vec<_>>());
         }
-        assert!(kinds.len() < 2000, "the flood was more than there is room for");
-        let at = kinds.iter().position(|kind| *kind == other);
+        let came: usize = calls.iter().map(Vec::len).sum();
+        assert!(came < 2000, "the flood was more than there is room for");
+        let at = calls.iter().position(|kinds| kinds.contains(&other));
         assert!(at.is_some_and(|at| at <= 4), "{host}: {other} comes, and soon: {at:?}");
     }
 }

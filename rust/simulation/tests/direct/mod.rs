@@ -260,7 +260,7 @@ impl Direct {
             wire.copy_from_slice(sealed);
             let (size, mut io) =
                 (wire.len(), Io { send: &mut self.down, host: &mut self.gateway_host });
-            let arrived = Datagrams { from, bytes: &mut wire, size, ecn: 0 };
+            let arrived = Datagrams::one(from, &mut wire, size, 0);
             self.gateway.handle_network(arrived, self.now, &mut io);
         }
         self.up.clear();
@@ -278,7 +278,7 @@ impl Direct {
             wire.copy_from_slice(sealed);
             let (size, mut io) =
                 (wire.len(), Io { send: &mut self.up, host: &mut self.client_host });
-            let arrived = Datagrams { from, bytes: &mut wire, size, ecn: 0 };
+            let arrived = Datagrams::one(from, &mut wire, size, 0);
             self.client.handle_network(arrived, self.now, &mut io);
         }
         self.down.clear();
@@ -358,5 +358,5 @@ pub(crate) fn datagrams(
 }
 
 fn arrived<'a>(from: ([u8; 4], u16), run: &Run, bytes: &'a mut [u8]) -> Datagrams<'a> {
-    Datagrams { from: from.into(), bytes, size: run.datagram_size, ecn: run.ecn }
+    Datagrams::one(from.into(), bytes, run.datagram_size, run.ecn)
 }

@@ -130,7 +130,8 @@ impl Site {
     }
 
     fn arrive(&mut self, bytes: &mut [u8], count: usize) {
-        let datagrams = Datagrams { from: remote(1), size: bytes.len() / count, bytes, ecn: 0 };
+        let size = bytes.len() / count;
+        let datagrams = Datagrams::one(remote(1), bytes, size, 0);
         let mut io = Io { send: &mut self.send, host: &mut self.host };
         self.gateway.handle_network(datagrams, self.now, &mut io);
         self.flush();

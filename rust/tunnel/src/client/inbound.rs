@@ -1,6 +1,6 @@
 //! From a Gateway to the TUN: the stations of datagrams that arrive.
 
-use connection::{Datagrams, PacketRange, PeerIndex};
+use connection::{Datagrams, Group, PacketRange, PeerIndex};
 use nat::control::DomainStatus;
 use nat::flow_table::Direction;
 use packet::{Instant, MAX_PACKET, Summary, Train, Transport, icmp};
@@ -22,7 +22,7 @@ impl Client {
         let mut opened = std::mem::take(&mut self.opened);
         self.connections.open(&mut datagrams, now, &mut opened);
         for &group in opened.groups() {
-            self.receive_packets(group.peer, &mut datagrams, opened.packets(group), now, io);
+            self.receive_packets(group, datagrams.bytes, opened.packets(group), now, io);
         }
         self.opened = opened;
     }
@@ -30,20 +30,21 @@ impl Client {
     /// Second station: control packets are consumed, the others join to trains.
     fn receive_packets(
         &mut self,
-        peer: PeerIndex,
-        datagrams: &mut Datagrams<'_>,
+        group: Group,
+        bytes: &mut [u8],
         packets: &[PacketRange],
         now: Instant,
         io: &mut Io<'_>,
     ) {
+        let peer = group.peer;
         self.hear(peer, now, io);
         let mut rest = packets;
-        while let Some(incoming) = incoming::next(datagrams.bytes, &mut rest, datagrams.ecn) {
+        while let Some(incoming) = incoming::next(bytes, &mut rest, group.ecn) {
             match incoming {
                 Incoming::Control(packet) => self.receive_control(peer, packet, now, io),
                 Incoming::Train(train) => self.deliver(peer, &train, now, io),
                 Incoming::Malformed(range, why) => {
-                    let packet = datagrams.bytes.get(range).unwrap_or_default();
+                    let packet = bytes.get(range).unwrap_or_default();
                     self.refuser.silently(refuse::malformed(why, packet), 1);
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use connection::{Datagrams, PacketRange, PeerIndex};
+use connection::{Datagrams, Group, PacketRange};
 use nat::flow_table::{Binding, CloseReason, FlowHit, NatError, Outbound};
 use nat::translations::Fresh;
 use packet::{Instant, Protocol, Summary, TcpFlags, Train, Transport};
@@ -44,7 +44,7 @@ impl Gateway {
         let mut opened = std::mem::take(&mut self.opened);
         self.connections.open(&mut datagrams, now, &mut opened);
         for &group in opened.groups() {
-            self.receive_packets(group.peer, &mut datagrams, opened.packets(group), now, io);
+            self.receive_packets(group, datagrams.bytes, opened.packets(group), now, io);
         }
         self.opened = opened;
     }
@@ -52,21 +52,21 @@ impl Gateway {
     /// Second station: control packets are consumed, the others join to trains.
     fn receive_packets(
         &mut self,
-        peer: PeerIndex,
-        datagrams: &mut Datagrams<'_>,
+        group: Group,
+        bytes: &mut [u8],
         packets: &[PacketRange],
         now: Instant,
         io: &mut Io<'_>,
     ) {
         let mut rest = packets;
-        while let Some(incoming) = incoming::next(datagrams.bytes, &mut rest, datagrams.ecn) {
+        while let Some(incoming) = incoming::next(bytes, &mut rest, group.ecn) {
             // Looked up for each: a Goodbye may have ended the Client.
-            let Some(client) = self.clients.of_peer(peer) else { return };
+            let Some(client) = self.clients.of_peer(group.peer) else { return };
             match incoming {
                 Incoming::Control(packet) => self.receive_control(client, packet, now),
                 Incoming::Train(train) => self.receive_train(client, train, now, io),
                 Incoming::Malformed(range, why) => {
-                    let packet = datagrams.bytes.get(range).unwrap_or_default();
+                    let packet = bytes.get(range).unwrap_or_default();
                     self.refuse_packet(client, packet, refuse::malformed(why, packet), now, io);
                 }
             }

@@ -1,0 +1,128 @@
+//! What one host sends: read from its TUN device ahead of time, handed to its endpoint flow by flow.
+
+use std::io;
+
+use packet::{Instant, SendBuffer, Train};
+use tunnel::Io;
+
+use crate::event_loop::Station;
+use crate::queue::TrainQueue;
+use crate::tun::{Left, Tun};
+
+/// Packets or trains read from the device in a turn.
+const READS: usize = 16;
+/// Bytes handed over in a turn, so that what arrives meanwhile does not wait long: some 100 to 200 µs.
+const TURN_BYTES: usize = 128 * 1024;
+/// Bytes of lone packets that wait for others to be sent with.
+const FLUSH_BYTES: usize = 32 * 1024;
+
+/// The way of one station's packets from its device to its endpoint.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    queue: TrainQueue,
+    readable: bool,
+    failed: bool,
+}
+
+impl Outbound {
+    pub(crate) fn new() -> Self {
+        Self { queue: TrainQueue::new(), readable: true, failed: false }
+    }
+
+    /// Whether the device failed, and gives nothing any more.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// Whether there is something to do without asking the kernel.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// What the kernel says of the device.
+    pub(crate) fn set_readable(&mut self, readable: bool) {
+        self.readable = readable;
+    }
+
+    /// Reads what waits in the device, as far as there is room; returns an error the first time.
+    pub(crate) fn read(&mut self, tun: &mut Tun) -> Option<io::Error> {
+        if !self.readable || self.failed {
+            return None;
+        }
+        for _ in 0..READS {
+            let room = self.queue.room()?;
+            match tun.read(room) {
+                Ok(Some(taken)) => self.queue.push(taken),
+                Ok(None) => {
+                    self.readable = false;
+                    return None;
+                }
+                Err(error) => {
+                    self.failed = true;
+                    return Some(error);
+                }
+            }
+        }
+        None
+    }
+
+    /// Bytes that [`Self::serve`] may hand over in a turn.
+    pub(crate) fn budget(&self) -> usize {
+        TURN_BYTES
+    }
+
+    /// Hands packets to the endpoint until what it wrote is to be sent; returns whether there was
+    /// anything to hand over.
+    pub(crate) fn serve(
+        &mut self,
+        station: &mut Station,
+        send: &mut SendBuffer,
+        budget: &mut usize,
+        now: Instant,
+    ) -> bool {
+        let mut served_any = false;
+        let mut lone = 0;
+        while *budget > 0 && lone < FLUSH_BYTES {
+            let Some(served) = self.queue.pop() else { break };
+            served_any = true;
+            let len = served.taken.len;
+            *budget = budget.saturating_sub(len.max(1));
+            let bytes = self.queue.bytes(served);
+            let segments = hand_over(station, bytes, served.taken.left, send, now);
+            self.queue.release(served);
+            if segments > 1 {
+                break;
+            }
+            lone += len;
+        }
+        served_any
+    }
+}
+
+/// Hands over what was read as one packet; returns how many packets that are.
+fn hand_over(
+    station: &mut Station,
+    bytes: &mut [u8],
+    left: Left,
+    send: &mut SendBuffer,
+    now: Instant,
+) -> usize {
+    let Station { endpoint, tun } = station;
+    let train = match left {
+        Left::Nothing => Train::single(&mut *bytes),
+        Left::Checksum => Train::super_packet(&mut *bytes, 0),
+        Left::Segments(size) => Train::super_packet(&mut *bytes, size),
+    };
+    match train {
+        Ok(train) => {
+            let segments = train.segments();
+            tun.count_segments(segments);
+            endpoint.handle_tun(train, now, &mut Io { send, host: tun });
+            segments
+        }
+        Err(why) => {
+            endpoint.handle_malformed(bytes, why, now, &mut Io { send, host: tun });
+            1
+        }
+    }
+}
