@@ -1,10 +1,15 @@
 //! One captured frame, reduced to what is compared. Inputs: bytes of a raw IP capture, perhaps cut
-//! short; output: a [`Segment`], or nothing for what is not TCP.
+//! short; output: its [`Segment`]s, or nothing for what is not TCP.
+//!
+//! A device with offloads shows many segments as one frame, at either end cut at other places. They are
+//! told apart again by the MTU of the tunnel, as the kernel would have cut them.
 
 use std::hash::{BuildHasher, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZero;
 
 use foldhash::fast::FixedState;
+use packet::MAX_PACKET;
 
 /// An end of a connection.
 pub(super) type End = (IpAddr, u16);
@@ -12,6 +17,9 @@ pub(super) type End = (IpAddr, u16);
 pub(super) const SYN: u8 = 0x02;
 pub(super) const RST: u8 = 0x04;
 pub(super) const ACK: u8 = 0x10;
+const FIN: u8 = 0x01;
+const PSH: u8 = 0x08;
+const CWR: u8 = 0x80;
 
 const TCP: u8 = 6;
 /// TCP header without options (RFC 9293 §3.1).
@@ -30,8 +38,8 @@ pub(super) struct Segment {
     pub(super) payload: u32,
     /// Of everything in the TCP header that a NAT leaves alone.
     pub(super) identity: u64,
-    /// Of the payload's captured beginning.
-    pub(super) snippet: u64,
+    /// Of the payload's captured beginning; `None` if none of it was captured.
+    pub(super) snippet: Option<NonZero<u64>>,
 }
 
 impl Segment {
@@ -41,7 +49,7 @@ impl Segment {
 }
 
 /// Reads a frame of link type RAW; `None` for anything but a whole TCP header.
-pub(super) fn read(bytes: &[u8]) -> Option<Segment> {
+pub(super) fn read(bytes: &[u8]) -> Option<impl Iterator<Item = Segment>> {
     let (source, destination, header, total) = match bytes.first()? >> 4 {
         4 => read_v4(bytes)?,
         6 => read_v6(bytes)?,
@@ -51,19 +59,43 @@ pub(super) fn read(bytes: &[u8]) -> Option<Segment> {
     let fixed: &[u8; TCP_HEADER] = tcp.first_chunk()?;
     let offset = usize::from(fixed[12] >> 4) * 4;
     let options = tcp.get(TCP_HEADER..offset)?;
-    let payload = u32::try_from(total.checked_sub(header + offset)?).ok()?;
+    let payload = total.checked_sub(header + offset)?;
+    let captured = &tcp[offset..];
+    let each = MAX_PACKET.saturating_sub(header + offset).max(1);
+    let count = if total > MAX_PACKET { payload.div_ceil(each) } else { 1 };
     let port = |at: usize| u16::from_be_bytes([fixed[at], fixed[at + 1]]);
-    // Sequence, acknowledgement, flags, window; urgent pointer. No ports, no checksum.
-    let identity = digest(&[&fixed[4..16], &fixed[18..20], options, &payload.to_be_bytes()]);
-    Some(Segment {
-        source: (source, port(0)),
-        destination: (destination, port(2)),
-        sequence: u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]),
-        flags: fixed[13],
-        payload,
-        identity,
-        snippet: digest(&[&tcp[offset..]]),
-    })
+    let (source, destination) = ((source, port(0)), (destination, port(2)));
+    Some((0..count).map(move |number| {
+        let before = if count > 1 { number * each } else { 0 };
+        let payload = if number + 1 < count { each } else { payload - before };
+        let mut own = *fixed;
+        cut(&mut own, number, count, before);
+        // Sequence, acknowledgement, flags, window; urgent pointer. No ports, no checksum.
+        let len = (payload as u32).to_be_bytes();
+        let identity = digest(&[&own[4..16], &own[18..20], options, &len]);
+        let beginning = captured.get(before..captured.len().min(before + payload));
+        // The last bytes of what was captured are the beginning of a segment by chance alone.
+        let beginning = beginning.filter(|_| number == 0);
+        Segment {
+            source,
+            destination,
+            sequence: u32::from_be_bytes([own[4], own[5], own[6], own[7]]),
+            flags: own[13],
+            payload: payload as u32,
+            identity,
+            snippet: beginning.and_then(|beginning| NonZero::new(digest(&[beginning]))),
+        }
+    }))
+}
+
+/// Makes the header of all that of segment `number` of `count`, `before` bytes behind the first.
+fn cut(header: &mut [u8; TCP_HEADER], number: usize, count: usize, before: usize) {
+    let sequence = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+    let sequence = sequence.wrapping_add(before as u32);
+    header[4..8].copy_from_slice(&sequence.to_be_bytes());
+    let first_only = if number > 0 { CWR } else { 0 };
+    let last_only = if number + 1 < count { PSH | FIN } else { 0 };
+    header[13] &= !(first_only | last_only);
 }
 
 /// Addresses, where TCP begins, and where the packet ends.

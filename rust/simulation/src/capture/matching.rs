@@ -79,7 +79,9 @@ impl<'a> Tally<'a> {
             if !self.is_judged(flow, origin.at) {
                 continue;
             }
-            let strayed = (known != NONE && known != outside) || origin.snippet != frame.snippet;
+            let snippets = origin.snippet.zip(frame.snippet);
+            let is_other = snippets.is_some_and(|(entered, left)| entered != left);
+            let strayed = (known != NONE && known != outside) || is_other;
             let fate = self.fate(flow);
             fate.matched += u64::from(!again);
             fate.duplicated += u64::from(again);

@@ -340,3 +340,42 @@ fn captures_that_cannot_be_compared_are_an_error() {
         compare(Cursor::new([7; 64]), Cursor::new([7; 64]), Direction::Up, Window::default());
     assert!(garbage.unwrap_err().to_string().contains("cannot be read"));
 }
+
+/// What a device with offloads shows: `count` segments of full size and `rest` bytes as one frame.
+fn joined(ends: [SocketAddr; 2], seq: u32, flags: TcpFlags, count: usize, rest: usize) -> Vec<u8> {
+    let mut frame = segment(ends, seq, 8, flags, &[]);
+    let headers = frame.len();
+    let payload = count * (packet::MAX_PACKET - headers) + rest;
+    frame.resize(headers + payload, 7);
+    let v6 = ends[0].is_ipv6();
+    let len = if v6 { headers + payload - 40 } else { headers + payload } as u16;
+    let at = if v6 { 4 } else { 2 };
+    frame[at..at + 2].copy_from_slice(&len.to_be_bytes());
+    frame
+}
+
+#[test]
+fn segments_that_a_device_shows_as_one_frame_are_told_apart() {
+    for v6 in [false, true] {
+        let mut run = Run::upload(v6, 40_000, 3);
+        let (inside, outside) = (run.ends.inside, run.ends.outside);
+        let size = packet::MAX_PACKET - if v6 { 60 } else { 40 };
+        let seq = |number: usize| 50_000 + (number * size) as u32;
+        let (ack, push) = (TcpFlags::ACK, TcpFlags::ACK | TcpFlags::PSH);
+        let at = 20 * MILLISECOND;
+        run.client.push(Sent { at, bytes: joined(inside, seq(0), push, 40, 9) });
+        for (first, count, rest, flags) in [(0, 15, 0, ack), (15, 1, 0, ack), (17, 23, 9, push)] {
+            let bytes = joined(outside, seq(first), flags, count, rest);
+            run.gateway.push(Sent { at: at + 1, bytes });
+        }
+        run.down(21, 8, seq(41), TcpFlags::ACK);
+
+        let transfer = run.compare(None).transfer;
+
+        // What came before the connection was answered is not judged.
+        let lone = 3 + 3 + 1;
+        assert_eq!((transfer.matched, transfer.lost), (lone + 40, 1), "{transfer:?}");
+        let wrong = transfer.unexpected + transfer.duplicated + transfer.misdirected;
+        assert_eq!(wrong + transfer.reordered, 0, "{transfer:?}");
+    }
+}

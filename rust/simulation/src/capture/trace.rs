@@ -1,6 +1,7 @@
 //! One capture: its frames in order, and the flows they belong to.
 
 use std::io::Read;
+use std::num::NonZero;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -38,7 +39,7 @@ pub(super) struct Frame {
     /// Nanoseconds since the epoch.
     pub(super) at: u64,
     pub(super) identity: u64,
-    pub(super) snippet: u64,
+    pub(super) snippet: Option<NonZero<u64>>,
     pub(super) sequence: u32,
     pub(super) payload: u32,
     /// Index into [`Trace::flows`].
@@ -87,7 +88,7 @@ impl Trace {
             let at = u64::from(packet.ts_sec) * 1_000_000_000;
             let at = at + u64::from(packet.ts_frac) * fraction;
             trace.last = trace.last.max(at);
-            if let Some(segment) = frame::read(&packet.data) {
+            for segment in frame::read(&packet.data).into_iter().flatten() {
                 trace.add(&segment, at, &mut index);
             }
         }
