@@ -211,11 +211,11 @@ class Endpoints:
 
     def link_drops(self) -> int:
         """Return how many datagrams with application packets the link lost or had no room for."""
-        return sum(dropped for _, _, _, dropped in self._network.counters())
+        return sum(station["datagrams_dropped"] for station in self._network.counters())
 
     async def kernel_drops(self) -> tuple[int, int]:
         """Return how many packets the kernel did not take from the core; it has no sockets."""
-        return sum(refused for _, _, refused, _ in self._network.counters()), 0
+        return sum(station["tun_refused"] for station in self._network.counters()), 0
 
     async def wire_report(self) -> tuple[int, int] | None:
         """Return None: nothing leaves the process."""

@@ -23,7 +23,7 @@ use tunnel::{Client, ClientConfig, Endpoint as TunnelEndpoint, Gateway, GatewayC
 use crate::convert::duration;
 use crate::errors::{bad_argument, os_error, tun_error, udp_error};
 use crate::handover::{Descriptors, HandedOver, give, inherit};
-use crate::running::Running;
+use crate::running::{Row, Running};
 
 /// Shape of the JSON text that makes an endpoint.
 #[derive(Debug, Deserialize)]
@@ -231,9 +231,9 @@ impl Endpoint {
         self.running.wake_fd()
     }
 
-    /// Packets read from the TUN device, written to it, refused by it, and datagrams that the kernel
-    /// did not take.
-    fn counters(&self) -> (u64, u64, u64, u64) {
+    /// What went through the device and the sockets so far, by name: packets, datagrams, and the
+    /// system calls that carried them.
+    fn counters(&self) -> Row {
         self.running.counters().into_iter().next().unwrap_or_default()
     }
 

@@ -17,7 +17,7 @@ use tunnel::{Client, ClientConfig, Connections, Endpoint, Gateway, GatewayConfig
 
 use crate::convert::duration;
 use crate::errors::{bad_argument, os_error, tun_error};
-use crate::running::Running;
+use crate::running::{Row, Running};
 use crate::settings::Impairments;
 
 /// Shape of the JSON text that makes a network.
@@ -122,8 +122,8 @@ impl LabNetwork {
         self.running.wake_fd()
     }
 
-    /// Packets per TUN device and losses per link so far.
-    fn counters(&self) -> Vec<(u64, u64, u64, u64)> {
+    /// What went through each station's device and link so far, by name.
+    fn counters(&self) -> Vec<Row> {
         self.running.counters()
     }
 

@@ -1,6 +1,8 @@
 //! What every class with a data-plane thread shares: commands down, events up, the wake-up socket.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
@@ -9,6 +11,9 @@ use serde_json::json;
 use tunnel::messages::Command;
 
 use crate::errors::{bad_argument, command_refused};
+
+/// Counters by name.
+pub(crate) type Row = BTreeMap<&'static str, u64>;
 
 /// A running loop.
 pub(crate) struct Running {
@@ -44,23 +49,35 @@ impl Running {
         self.wake_socket.as_raw_fd()
     }
 
-    /// Packets read from and written to the TUN device, refused by it, and lost, per station.
-    pub(crate) fn counters(&self) -> Vec<(u64, u64, u64, u64)> {
-        use std::sync::atomic::Ordering::Relaxed;
-        let row = |station: &StationCounters| {
-            (
-                station.tun_read.load(Relaxed),
-                station.tun_written.load(Relaxed),
-                station.tun_refused.load(Relaxed),
-                station.link_dropped.load(Relaxed),
-            )
-        };
-        self.with_handle(|handle| handle.counters().stations.iter().map(row).collect())
+    /// What went through the devices and sockets, by name, per station.
+    pub(crate) fn counters(&self) -> Vec<Row> {
+        self.with_handle(|handle| {
+            let counters = handle.counters();
+            let turns = counters.turns.load(Relaxed);
+            counters.stations.iter().map(|station| row(station, turns)).collect()
+        })
     }
 
     pub(crate) fn stop(&self, py: Python<'_>) {
         py.detach(|| self.with_handle(Handle::stop));
     }
+}
+
+fn row(station: &StationCounters, turns: u64) -> Row {
+    let named = [
+        ("tun_read", &station.tun_read),
+        ("tun_written", &station.tun_written),
+        ("tun_refused", &station.tun_refused),
+        ("tun_read_calls", &station.tun_read_calls),
+        ("tun_write_calls", &station.tun_write_calls),
+        ("datagrams_dropped", &station.datagrams_dropped),
+        ("datagrams_sent", &station.datagrams_sent),
+        ("datagrams_received", &station.datagrams_received),
+        ("udp_send_calls", &station.udp_send_calls),
+        ("udp_receive_calls", &station.udp_receive_calls),
+    ];
+    let loaded = named.into_iter().map(|(name, counter)| (name, counter.load(Relaxed)));
+    loaded.chain([("poll_calls", turns)]).collect()
 }
 
 fn text(event: LoopEvent) -> serde_json::Result<(usize, String)> {

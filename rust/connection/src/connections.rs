@@ -1,10 +1,10 @@
 //! The peers of one shard: who they are, and packets out.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use packet::{Class, Instant, MAX_RUN_BYTES, MAX_RUN_SLOTS, SendBuffer, Train};
+use packet::{Class, Instant, MAX_RUN_BYTES, MAX_RUN_SLOTS, Route, SendBuffer, Train};
 use slab::Slab;
 
 use crate::index::{IndexTable, ReceiverIndex};
@@ -70,6 +70,8 @@ pub(crate) struct Peer {
     pub(crate) remote: Option<SocketAddr>,
     /// Where commands said that it is reached.
     pub(crate) told: Option<SocketAddr>,
+    /// The address of this host that it speaks to, if nobody told us its own.
+    pub(crate) local_address: Option<IpAddr>,
     /// Its entry in the timers.
     pub(crate) timer: Option<Instant>,
     /// When an authentic datagram came last.
@@ -136,6 +138,7 @@ impl Connections {
             local,
             remote,
             told: remote,
+            local_address: None,
             timer: None,
             heard: None,
             starved: false,
@@ -204,8 +207,8 @@ impl Connections {
     ) -> Result<(), SealError> {
         let slot = peer.0 as usize;
         let peer = self.peers.get_mut(slot).ok_or(SealError::UnknownPeer)?;
-        let remote = peer.remote.filter(|_| peer.session.is_ready(now));
-        let Some(remote) = remote else {
+        let route = peer.route().filter(|_| peer.session.is_ready(now));
+        let Some(route) = route else {
             peer.starved = true;
             if peer.remote.is_some() {
                 peer.session.want(now);
@@ -222,7 +225,7 @@ impl Connections {
         let mut first = 0;
         while first < segments {
             let count = per_run.min(segments - first);
-            peer.seal_run(remote, train, first..first + count, class, now, send)?;
+            peer.seal_run(route, train, first..first + count, class, now, send)?;
             first += count;
         }
         self.settle(slot, now);
@@ -273,6 +276,12 @@ impl Connections {
 }
 
 impl Peer {
+    /// Between which addresses its datagrams travel, as far as is known.
+    pub(crate) fn route(&self) -> Option<Route> {
+        let local = self.local_address;
+        self.remote.map(|remote| Route { remote, local })
+    }
+
     pub(crate) fn is_ready(&self, now: Instant) -> bool {
         self.remote.is_some() && self.session.is_ready(now)
     }
@@ -285,7 +294,7 @@ impl Peer {
     /// Writes and seals some segments as one run of equal datagrams.
     fn seal_run(
         &mut self,
-        remote: SocketAddr,
+        route: Route,
         train: &Train<'_>,
         segments: std::ops::Range<usize>,
         class: Class,
@@ -295,7 +304,7 @@ impl Peer {
         let (count, ecn) = (segments.len(), train.summary().ecn);
         let slot_len = self.slot_len(train, 0);
         let last_len = self.slot_len(train, segments.end - 1);
-        let run = send.open_run(remote, ecn, class, count, slot_len, last_len);
+        let run = send.open_run(route, ecn, class, count, slot_len, last_len);
         let mut run = run.ok_or(SealError::Full)?;
         for i in 0..count {
             let slot = run.slot(i);

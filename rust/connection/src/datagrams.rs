@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::slice;
 
+use packet::Route;
+
 /// Datagrams that arrived together from one address: what the kernel returns as one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {
-    /// Who sent them, as far as the network can tell.
-    pub from: SocketAddr,
+    /// Who sent them, as far as the network can tell, and to which address of this host.
+    pub route: Route,
     /// Offset of the first byte in the buffer.
     pub start: u32,
     /// Bytes of all datagrams together.
@@ -43,7 +45,7 @@ impl<'a> Datagrams<'a> {
     /// Datagrams of `size` bytes each, but for the last, from one address; they fill the buffer.
     pub fn one(from: SocketAddr, bytes: &'a mut [u8], size: usize, ecn: u8) -> Self {
         let (len, size) = (bytes.len() as u32, size as u32);
-        Self { bytes, arrivals: Arrivals::One(Arrival { from, start: 0, len, size, ecn }) }
+        Self { bytes, arrivals: Arrivals::One(Arrival { route: from.into(), start: 0, len, size, ecn }) }
     }
 
     /// What `arrivals` say, in their order; each begins behind the end of the one before it. One that

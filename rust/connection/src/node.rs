@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use packet::{Class, Instant, SendBuffer};
+use packet::{Class, Instant, Route, SendBuffer};
 use wireguard::{
     COOKIE_REPLY, Checked, Entropy, Kind, Node, PresharedKey, Profile, PublicKey, Tunnel,
     TunnelError, classify,
@@ -63,7 +63,7 @@ pub(crate) struct Keyed {
     pub(crate) legacies: BTreeMap<[u8; 32], Legacy>,
     pub(crate) unclaimed_until: Instant,
     by_key: HashMap<[u8; 32], u32, FixedState>,
-    replies: VecDeque<(SocketAddr, [u8; COOKIE_REPLY], usize)>,
+    replies: VecDeque<(Route, [u8; COOKIE_REPLY], usize)>,
 }
 
 impl Keyed {
@@ -215,10 +215,10 @@ impl Connections {
     }
 
     /// A message of a handshake, or what looks like one.
-    pub(crate) fn receive_handshake(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+    pub(crate) fn receive_handshake(&mut self, from: Route, datagram: &[u8], now: Instant) {
         let Some(keyed) = &mut self.keyed else { return };
         let mut reply = [0; COOKIE_REPLY];
-        match keyed.node.check(from, datagram, now, &mut reply) {
+        match keyed.node.check(from.remote, datagram, now, &mut reply) {
             Checked::Pass => {}
             Checked::CookieReply(len) => {
                 self.counters.cookie_replies += 1;
@@ -237,7 +237,7 @@ impl Connections {
         }
     }
 
-    fn accept_handshake(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) -> bool {
+    fn accept_handshake(&mut self, from: Route, datagram: &[u8], now: Instant) -> bool {
         let Some(keyed) = &self.keyed else { return false };
         let of_index = |index| self.indices.find(ReceiverIndex::from_wire(index));
         let (slot, message) = match classify(datagram) {
@@ -309,8 +309,8 @@ impl Peer {
         while has_room(send) {
             let Some(len) = self.session.poll_transmit(&mut message, now) else { return true };
             // To a peer that nobody has told the address of yet nothing can be sent.
-            if let Some(remote) = self.remote {
-                write(remote, &message[..len], send);
+            if let Some(route) = self.route() {
+                write(route, &message[..len], send);
             }
         }
         false
@@ -341,7 +341,7 @@ fn has_room(send: &SendBuffer) -> bool {
     send.free_runs() > 0 && send.room() >= HANDSHAKE
 }
 
-fn write(to: SocketAddr, message: &[u8], send: &mut SendBuffer) {
+fn write(to: Route, message: &[u8], send: &mut SendBuffer) {
     if let Some(mut run) = send.open_run(to, 0, Class::Control, 1, message.len(), message.len()) {
         run.slot(0).copy_from_slice(message);
         run.commit();

@@ -1,8 +1,6 @@
 //! Datagrams in: told apart by peer, opened in place.
 
-use std::net::SocketAddr;
-
-use packet::Instant;
+use packet::{Instant, Route};
 
 use crate::connections::{Connections, Event, PeerIndex};
 use crate::datagrams::{Arrival, Datagrams};
@@ -27,7 +25,7 @@ enum Owner {
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Batch {
     owner: Owner,
-    from: SocketAddr,
+    route: Route,
     ecn: u8,
 }
 
@@ -42,12 +40,12 @@ impl Connections {
         ranges.clear();
         let mut batch = None;
         for at in 0..datagrams.arrivals().len() {
-            let Arrival { from, start, len, size, ecn } = datagrams.arrivals()[at];
+            let Arrival { route, start, len, size, ecn } = datagrams.arrivals()[at];
             let end = (start as usize).saturating_add(len as usize).min(datagrams.bytes.len());
             let (mut start, size) = (start as usize, size.max(1) as usize);
             while start < end {
                 let len = size.min(end - start);
-                let next = Batch { owner: self.owner(datagrams.bytes, start, len), from, ecn };
+                let next = Batch { owner: self.owner(datagrams.bytes, start, len), route, ecn };
                 if batch != Some(next) {
                     self.take(batch.replace(next), datagrams, &ranges, now, opened);
                     ranges.clear();
@@ -93,7 +91,7 @@ impl Connections {
             Owner::Handshake => {
                 for &(start, len) in ranges {
                     let range = start as usize..(start + len) as usize;
-                    self.receive_handshake(batch.from, &datagrams.bytes[range], now);
+                    self.receive_handshake(batch.route, &datagrams.bytes[range], now);
                 }
             }
             Owner::Peer(slot) => self.open_group(slot, batch, datagrams.bytes, ranges, now, opened),
@@ -124,17 +122,20 @@ impl Connections {
         // Before `heard` is set: a session that begins after a silence is news.
         self.settle(slot, now);
         if came.accepted > 0 {
-            self.hear(slot, batch.from, now);
+            self.hear(slot, batch.route, now);
         }
     }
 
-    /// An authentic datagram came from `from`: there the peer is reached from now on.
-    pub(crate) fn hear(&mut self, slot: usize, from: SocketAddr, now: Instant) {
+    /// An authentic datagram came by `route`: so the peer is reached from now on.
+    pub(crate) fn hear(&mut self, slot: usize, route: Route, now: Instant) {
         let Some(peer) = self.peers.get_mut(slot) else { return };
         peer.heard = Some(now);
+        // Who spoke to one of our addresses is answered from it: what stands between knows no other. A
+        // peer whose address we were told is ours to reach, however this host's network changes.
+        peer.local_address = route.local.filter(|_| peer.told.is_none());
         // A laboratory's session proves nothing, so it moves nobody.
-        let moves = peer.key.is_some() && peer.remote != Some(from);
-        if moves && peer.remote.replace(from).is_some() {
+        let moves = peer.key.is_some() && peer.remote != Some(route.remote);
+        if moves && peer.remote.replace(route.remote).is_some() {
             self.counters.roamed += 1;
             self.events.push_back(Event::Moved(PeerIndex(slot as u32)));
         }

@@ -26,7 +26,7 @@ pub use checksum::verify;
 pub use error::Malformed;
 pub use parse::{MAX_PACKET, Summary, parse};
 pub use rewrite::Rewrite;
-pub use send_buffer::{Class, MAX_RUN_BYTES, MAX_RUN_SLOTS, OpenRun, Run, SendBuffer};
+pub use send_buffer::{Class, MAX_RUN_BYTES, MAX_RUN_SLOTS, OpenRun, Route, Run, SendBuffer};
 pub use sink::TrainSink;
 pub use time::Instant;
 pub use train::{Checksum, MAX_RUN_PACKETS, Train};

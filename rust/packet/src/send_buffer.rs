@@ -1,7 +1,7 @@
 //! Where datagrams are written before they are sent: one allocation, filled front to back, as runs
 //! that the kernel can cut up itself (UDP GSO). Owned by `runtime` or a test, handed down.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Most bytes in one UDP send, also when the kernel cuts it up (65535 - 20 - 8; more: EMSGSIZE).
 pub const MAX_RUN_BYTES: usize = 65_507;
@@ -17,11 +17,27 @@ pub enum Class {
     Data,
 }
 
+/// Between which addresses datagrams travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The other end.
+    pub remote: SocketAddr,
+    /// The address of this host at this end; `None` leaves it to the kernel.
+    pub local: Option<IpAddr>,
+}
+
+impl From<SocketAddr> for Route {
+    /// To `remote`, from whichever address the kernel chooses.
+    fn from(remote: SocketAddr) -> Self {
+        Self { remote, local: None }
+    }
+}
+
 /// Consecutive datagrams to one peer, all of one size but the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// Where they go.
-    pub remote: SocketAddr,
+    /// Where they go, and from where.
+    pub route: Route,
     /// Offset of the first byte in the buffer.
     pub start: usize,
     /// Bytes of all datagrams together.
@@ -42,7 +58,7 @@ impl Run {
 
     /// Whether `next`, written right behind, can be sent with this one.
     fn continues_with(&self, next: &Self) -> bool {
-        let alike = (self.remote, self.ecn, self.class) == (next.remote, next.ecn, next.class);
+        let alike = (self.route, self.ecn, self.class) == (next.route, next.ecn, next.class);
         let fits = self.len + next.len <= MAX_RUN_BYTES
             && self.datagrams() + next.datagrams() <= MAX_RUN_SLOTS;
         let is_shorter_last = next.len <= self.datagram_size;
@@ -100,7 +116,7 @@ impl SendBuffer {
     /// than the others.
     pub fn open_run(
         &mut self,
-        remote: SocketAddr,
+        route: impl Into<Route>,
         ecn: u8,
         class: Class,
         slots: usize,
@@ -114,7 +130,8 @@ impl SendBuffer {
         if len > MAX_RUN_BYTES || len > self.room() {
             return None;
         }
-        let run = Run { remote, start: self.used, len, datagram_size: slot_len, ecn, class };
+        let route = route.into();
+        let run = Run { route, start: self.used, len, datagram_size: slot_len, ecn, class };
         Some(OpenRun { buffer: self, run, slots })
     }
 }
@@ -169,7 +186,7 @@ mod tests {
 
     use super::*;
 
-    const REMOTE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
+    const REMOTE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 
     fn open(buffer: &mut SendBuffer, slots: usize, len: usize, last: usize) -> Option<OpenRun<'_>> {
         buffer.open_run(REMOTE, 1, Class::Data, slots, len, last)

@@ -300,10 +300,22 @@ impl EventLoop {
     fn publish_counters(&mut self) {
         for (station, counters) in self.counters.stations.iter().enumerate() {
             let tun = self.stations[station].tun.counters();
-            counters.tun_read.store(tun.read, Ordering::Relaxed);
-            counters.tun_written.store(tun.written, Ordering::Relaxed);
-            counters.tun_refused.store(tun.refused, Ordering::Relaxed);
-            counters.link_dropped.store(self.wire.dropped(station), Ordering::Relaxed);
+            let udp = self.wire.counters();
+            let dropped = self.wire.dropped(station);
+            for (counter, value) in [
+                (&counters.tun_read, tun.read),
+                (&counters.tun_written, tun.written),
+                (&counters.tun_refused, tun.refused),
+                (&counters.tun_read_calls, tun.reads),
+                (&counters.tun_write_calls, tun.writes),
+                (&counters.datagrams_dropped, dropped),
+                (&counters.datagrams_sent, udp.sent),
+                (&counters.datagrams_received, udp.received),
+                (&counters.udp_send_calls, udp.sends),
+                (&counters.udp_receive_calls, udp.receives),
+            ] {
+                counter.store(value, Ordering::Relaxed);
+            }
         }
         self.counters.turns.fetch_add(1, Ordering::Relaxed);
     }

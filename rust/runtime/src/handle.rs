@@ -65,8 +65,20 @@ pub struct StationCounters {
     pub tun_written: AtomicU64,
     /// Packets that the kernel did not take.
     pub tun_refused: AtomicU64,
-    /// Datagrams lost on its link or cut off by the link's queue.
-    pub link_dropped: AtomicU64,
+    /// System calls that read from it; one may bring many packets.
+    pub tun_read_calls: AtomicU64,
+    /// System calls that wrote to it.
+    pub tun_write_calls: AtomicU64,
+    /// Datagrams lost on its link, cut off by the link's queue, or not taken by the kernel.
+    pub datagrams_dropped: AtomicU64,
+    /// Datagrams sent by its sockets.
+    pub datagrams_sent: AtomicU64,
+    /// Datagrams received by them.
+    pub datagrams_received: AtomicU64,
+    /// System calls that sent; one may take many datagrams.
+    pub udp_send_calls: AtomicU64,
+    /// System calls that received.
+    pub udp_receive_calls: AtomicU64,
 }
 
 /// Figures of a loop.
@@ -74,7 +86,7 @@ pub struct StationCounters {
 pub struct LoopCounters {
     /// Per station.
     pub stations: Vec<StationCounters>,
-    /// Turns of the loop.
+    /// Turns of the loop: each asks the kernel once what has arrived.
     pub turns: AtomicU64,
     /// Commands that were meant for the other role.
     pub misdirected: AtomicU64,

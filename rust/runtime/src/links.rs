@@ -37,7 +37,7 @@ impl Links {
     pub(crate) fn send(&mut self, station: usize, send: &SendBuffer, now: Instant) {
         for (run, bytes) in send.iter() {
             let joint = self.links.iter_mut().find(|joint| {
-                joint.from == station && self.addresses.get(joint.to) == Some(&run.remote)
+                joint.from == station && self.addresses.get(joint.to) == Some(&run.route.remote)
             });
             if let Some(joint) = joint {
                 joint.link.send_run(run, bytes, now);

@@ -7,7 +7,7 @@ use packet::{Instant, SendBuffer};
 use tunnel::Datagrams;
 
 use crate::links::Links;
-use crate::udp::UdpSockets;
+use crate::udp::{UdpCounters, UdpSockets};
 
 /// The way between endpoints.
 #[derive(Debug)]
@@ -40,6 +40,14 @@ impl Wire {
         match self {
             Self::Links(links) => links.poll_timeout(),
             Self::Udp(_) => None,
+        }
+    }
+
+    /// What went through the sockets; nothing in a laboratory.
+    pub(crate) fn counters(&self) -> UdpCounters {
+        match self {
+            Self::Links(_) => UdpCounters::default(),
+            Self::Udp(sockets) => sockets.counters(),
         }
     }
 

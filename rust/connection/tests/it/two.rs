@@ -77,7 +77,7 @@ impl Two {
         let to = 1 - from;
         let mut back = SendBuffer::new(65_536, 32);
         for (run, bytes) in send.iter() {
-            if run.remote != self.addresses[to] {
+            if run.route.remote != self.addresses[to] {
                 continue;
             }
             self.datagrams.push(bytes.to_vec());

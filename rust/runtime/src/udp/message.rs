@@ -1,10 +1,11 @@
-//! `sendmsg` and `recvmmsg` with what rides beside the bytes: segment sizes and ECN. Linux.
+//! `sendmsg` and `recvmmsg` with what rides beside the bytes: segment sizes, ECN, and the address
+//! of this host that is spoken to. Linux.
 // The calls and their ancillary data have no safe form that allocates nothing.
 #![allow(unsafe_code)]
 
 use std::io;
 use std::mem::{self, MaybeUninit};
-use std::net::UdpSocket;
+use std::net::{IpAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::ptr;
 
@@ -14,8 +15,8 @@ use tunnel::{Arrival, Datagrams};
 
 use crate::offloads::Offloads;
 
-/// Room for two control messages of an `int` each, with their headers.
-const CONTROL: usize = 64;
+/// Room for control messages with their headers: two of an `int` each, and one of an address.
+const CONTROL: usize = 128;
 
 /// Control messages, as aligned as their headers must be.
 #[repr(C, align(8))]
@@ -55,7 +56,13 @@ pub(super) fn is_about_runs(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE))
 }
 
-/// Asks for GRO and for the ECN bits of what arrives, and lets the kernel cut up what a path of a
+/// Whether a send may have failed because its address is not this host's any more.
+pub(super) fn is_about_address(error: &io::Error) -> bool {
+    let codes = [libc::EINVAL, libc::EADDRNOTAVAIL, libc::ENETUNREACH, libc::ENODEV];
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
+}
+
+/// Asks for GRO, for the ECN bits and the destination of what arrives, and lets the kernel cut up what a path of a
 /// smaller MTU does not take.
 pub(super) fn prepare(socket: &UdpSocket, ipv6: bool, offloads: Offloads) -> io::Result<()> {
     // A kernel without GRO gives datagrams one by one.
@@ -63,9 +70,11 @@ pub(super) fn prepare(socket: &UdpSocket, ipv6: bool, offloads: Offloads) -> io:
     let _ = set(socket, libc::SOL_UDP, libc::UDP_GRO, joined);
     if ipv6 {
         set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)?;
+        set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
         set(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT)
     } else {
         set(socket, libc::IPPROTO_IP, libc::IP_RECVTOS, 1)?;
+        set(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
         set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)
     }
 }
@@ -86,7 +95,7 @@ pub(super) fn send(
     bytes: &[u8],
     segment: Option<u16>,
 ) -> io::Result<()> {
-    let to = SockAddr::from(run.remote);
+    let to = SockAddr::from(run.route.remote);
     let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     let mut control = Control([0; CONTROL]);
     let mut used = 0;
@@ -94,13 +103,14 @@ pub(super) fn send(
         used += put(&mut control, used, libc::SOL_UDP, libc::UDP_SEGMENT, &segment.to_ne_bytes());
     }
     if run.ecn != 0 {
-        let (level, kind) = if run.remote.is_ipv4() {
+        let (level, kind) = if run.route.remote.is_ipv4() {
             (libc::IPPROTO_IP, libc::IP_TOS)
         } else {
             (libc::IPPROTO_IPV6, libc::IPV6_TCLASS)
         };
         used += put(&mut control, used, level, kind, &i32::from(run.ecn).to_ne_bytes());
     }
+    used += put_source(&mut control, used, run.route.local);
     // SAFETY: an all-zero msghdr is a valid one that describes nothing.
     let mut header: libc::msghdr = unsafe { mem::zeroed() };
     header.msg_name = to.as_ptr().cast_mut().cast();
@@ -115,6 +125,25 @@ pub(super) fn send(
     // its true length; sendmsg writes to none of them.
     let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, libc::MSG_NOSIGNAL) };
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Appends the address that a datagram is to come from, on whichever interface; the room it takes.
+fn put_source(control: &mut Control, used: usize, local: Option<IpAddr>) -> usize {
+    match local {
+        // struct in_pktinfo: interface, local address, and one that matters on arrival alone.
+        Some(IpAddr::V4(address)) => {
+            let mut info = [0; 12];
+            info[4..8].copy_from_slice(&address.octets());
+            put(control, used, libc::IPPROTO_IP, libc::IP_PKTINFO, &info)
+        }
+        // struct in6_pktinfo: address, interface.
+        Some(IpAddr::V6(address)) => {
+            let mut info = [0; 20];
+            info[..16].copy_from_slice(&address.octets());
+            put(control, used, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info)
+        }
+        None => 0,
+    }
 }
 
 /// Appends a control message at `used`; the room it takes.
@@ -188,7 +217,7 @@ unsafe fn arrival(place: &Place, header: &libc::mmsghdr, start: u32) -> Option<A
     let from = unsafe { SockAddr::new(ptr::read(&raw const place.from), header.msg_hdr.msg_namelen) };
     let from = from.as_socket()?;
     let len = header.msg_len;
-    let mut arrival = Arrival { from, start, len, size: len.max(1), ecn: 0 };
+    let mut arrival = Arrival { route: from.into(), start, len, size: len.max(1), ecn: 0 };
     // SAFETY: the caller's promise.
     unsafe { read_control(&header.msg_hdr, &mut arrival) };
     Some(arrival)
@@ -214,9 +243,27 @@ unsafe fn read_control(header: &libc::msghdr, arrival: &mut Arrival) {
                 (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
                     arrival.ecn = (ptr::read_unaligned(data.cast::<i32>()) & 3) as u8;
                 }
+                (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                    let info = ptr::read_unaligned(data.cast::<[u8; 12]>());
+                    let address: [u8; 4] = [info[8], info[9], info[10], info[11]];
+                    arrival.route.local = destination(IpAddr::from(address));
+                }
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                    let address = ptr::read_unaligned(data.cast::<[u8; 16]>());
+                    arrival.route.local = destination(IpAddr::from(address));
+                }
                 _ => {}
             }
             message = libc::CMSG_NXTHDR(header, message);
         }
     }
+}
+
+/// An address that answers can come from: none of a single link, which needs an interface, too.
+fn destination(address: IpAddr) -> Option<IpAddr> {
+    let is_usable = match address {
+        IpAddr::V4(address) => !address.is_multicast() && !address.is_broadcast(),
+        IpAddr::V6(address) => !address.is_multicast() && !address.is_unicast_link_local(),
+    };
+    is_usable.then_some(address)
 }

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use packet::{Class, Instant, Run, SendBuffer};
+use packet::{Class, Instant, Route, Run, SendBuffer};
 use tunnel::Datagrams;
 
 use crate::namespace;
@@ -178,36 +178,44 @@ impl UdpSockets {
     }
 
     fn send_run(&mut self, run: &Run, bytes: &[u8]) -> io::Result<()> {
-        let socket = match run.remote {
+        match self.send_from(run, bytes) {
+            // This host has another address now. The peer learns of it by this datagram.
+            Err(error) if run.route.local.is_some() && message::is_about_address(&error) => {
+                let route = Route { local: None, ..run.route };
+                self.send_from(&Run { route, ..*run }, bytes)
+            }
+            sent => sent,
+        }
+    }
+
+    fn send_from(&mut self, run: &Run, bytes: &[u8]) -> io::Result<()> {
+        let socket = match run.route.remote {
             SocketAddr::V4(_) => self.ipv4.as_ref(),
             SocketAddr::V6(_) => self.ipv6.as_ref(),
         };
         let socket = socket.ok_or_else(|| io::Error::from_raw_os_error(libc::EAFNOSUPPORT))?;
         let datagrams = run.datagrams() as u64;
-        if self.offloads == Offloads::Off {
-            self.counters.sends += datagrams;
-            return bytes.chunks(run.datagram_size).try_for_each(|datagram| {
-                patiently(socket, || message::send(socket, run, datagram, None))?;
-                self.counters.sent += 1;
-                Ok(())
-            });
-        }
         let segment = (datagrams > 1).then_some(run.datagram_size as u16);
-        self.counters.sends += 1;
-        let whole = patiently(socket, || message::send(socket, run, bytes, segment));
-        let whole = match whole {
-            // The path's MTU is below the segment's size, or the device cannot cut runs up.
-            Err(error) if segment.is_some() && message::is_about_runs(&error) => {
-                self.counters.split += 1;
-                self.counters.sends += datagrams;
-                bytes.chunks(run.datagram_size).try_for_each(|datagram| {
-                    patiently(socket, || message::send(socket, run, datagram, None))
-                })
+        if segment.is_none() || self.offloads == Offloads::Auto {
+            self.counters.sends += 1;
+            match patiently(socket, || message::send(socket, run, bytes, segment)) {
+                Ok(()) => {
+                    self.counters.sent += datagrams;
+                    return Ok(());
+                }
+                // The path's MTU is below the segment's size, or the device cannot cut runs up.
+                Err(error) if segment.is_some() && message::is_about_runs(&error) => {
+                    self.counters.split += 1;
+                }
+                Err(error) => return Err(error),
             }
-            whole => whole,
-        };
-        self.counters.sent += if whole.is_ok() { datagrams } else { 0 };
-        whole
+        }
+        bytes.chunks(run.datagram_size).try_for_each(|datagram| {
+            self.counters.sends += 1;
+            patiently(socket, || message::send(socket, run, datagram, None))?;
+            self.counters.sent += 1;
+            Ok(())
+        })
     }
 
     fn note_failure(&mut self, run: &Run, bytes: &[u8], error: io::Error, now: Instant) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
-use packet::{Class, Instant, SendBuffer};
+use packet::{Class, Instant, Route, SendBuffer};
 
 use tunnel::Datagrams;
 
@@ -17,7 +17,7 @@ fn sockets() -> UdpSockets {
 }
 
 /// A run of datagrams, the last a byte shorter, each filled with its number.
-fn run(to: SocketAddr, ecn: u8, datagrams: usize, size: usize) -> SendBuffer {
+fn run(to: impl Into<Route>, ecn: u8, datagrams: usize, size: usize) -> SendBuffer {
     let mut send = SendBuffer::new(65_536, 4);
     let last = size - usize::from(datagrams > 1);
     let mut run = send.open_run(to, ecn, Class::Data, datagrams, size, last).expect("room");
@@ -46,14 +46,14 @@ fn each(datagrams: &Datagrams<'_>) -> Vec<(Vec<u8>, u8, SocketAddr)> {
     let arrivals = datagrams.arrivals().iter();
     let each = arrivals.flat_map(|of| {
         let bytes = &datagrams.bytes[of.start as usize..][..of.len as usize];
-        bytes.chunks(of.size as usize).map(|datagram| (datagram.to_vec(), of.ecn, of.from))
+        bytes.chunks(of.size as usize).map(|datagram| (datagram.to_vec(), of.ecn, of.route.remote))
     });
     each.collect()
 }
 
 fn first(datagrams: &Datagrams<'_>) -> (u8, bool) {
     let arrival = datagrams.arrivals()[0];
-    (datagrams.bytes[arrival.start as usize], arrival.from.is_ipv4())
+    (datagrams.bytes[arrival.start as usize], arrival.route.remote.is_ipv4())
 }
 
 #[test]
@@ -74,6 +74,31 @@ fn many_datagrams_that_come_one_by_one_are_one_batch() {
     let calls = there.counters().receives;
     assert!(calls <= 20, "{calls} calls for 160 datagrams");
     assert_eq!(here.counters().sends, 4, "a run is one call");
+}
+
+#[test]
+fn an_answer_comes_from_the_address_that_was_spoken_to_as_long_as_the_host_has_it() {
+    for (spoken_to, gone) in [("127.0.0.7", "192.0.2.1"), ("::1", "2001:db8::1")] {
+        let (mut here, mut there) = (sockets(), sockets());
+        let spoken_to: IpAddr = spoken_to.parse().expect("an address");
+        let to = SocketAddr::new(spoken_to, there.port().expect("a port"));
+        here.send(&run(to, 0, 1, 100), Instant::ZERO);
+        let mut route = None;
+        while route.is_none() {
+            there.ready = [true; SOCKETS];
+            route = there.receive().map(|came| came.arrivals()[0].route);
+        }
+        let route = route.expect("it came");
+        assert_eq!(route.local, Some(spoken_to));
+
+        for local in [Some(spoken_to), Some(gone.parse().expect("an address"))] {
+            there.send(&run(Route { local, ..route }, 0, 3, 100), Instant::ZERO);
+            let came = receive(&mut here, 3);
+            assert_eq!(came.len(), 3, "{local:?}: {:?}", there.take_error());
+            let is_ours = local == Some(spoken_to);
+            assert!(!is_ours || came.iter().all(|(_, _, from)| from.ip() == spoken_to));
+        }
+    }
 }
 
 #[test]
@@ -125,7 +150,7 @@ fn what_waits_at_one_family_does_not_keep_the_other_waiting() {
     drop(fds);
 
     let mut families: Vec<bool> =
-        (0..2).filter_map(|_| there.receive().map(|came| came.arrivals()[0].from.is_ipv4())).collect();
+        (0..2).filter_map(|_| there.receive().map(|came| came.arrivals()[0].route.remote.is_ipv4())).collect();
 
     families.sort_unstable();
     assert_eq!(families, [false, true]);

@@ -255,7 +255,7 @@ impl Direct {
         let mut io = Io { send: &mut self.up, host: &mut self.client_host };
         self.client.handle_tun(train, self.now, &mut io);
         let (run, sealed) = self.up.iter().next().expect("it was sealed");
-        let (from, mut wire) = (run.remote, vec![0; sealed.len()]);
+        let (from, mut wire) = (run.route.remote, vec![0; sealed.len()]);
         for _ in 0..count {
             wire.copy_from_slice(sealed);
             let (size, mut io) =
@@ -273,7 +273,7 @@ impl Direct {
         let mut io = Io { send: &mut self.down, host: &mut self.gateway_host };
         self.gateway.handle_tun(train, self.now, &mut io);
         let (run, sealed) = self.down.iter().next().expect("it was sealed");
-        let (from, mut wire) = (run.remote, vec![0; sealed.len()]);
+        let (from, mut wire) = (run.route.remote, vec![0; sealed.len()]);
         for _ in 0..count {
             wire.copy_from_slice(sealed);
             let (size, mut io) =

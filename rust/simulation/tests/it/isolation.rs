@@ -163,7 +163,7 @@ impl Site {
     }
 
     fn flush(&mut self) {
-        let crossed = self.send.iter().filter(|(run, _)| run.remote != remote(1));
+        let crossed = self.send.iter().filter(|(run, _)| run.route.remote != remote(1));
         self.crossed +=
             crossed.map(|(run, _)| run.len.div_ceil(run.datagram_size) as u64).sum::<u64>();
         self.send.clear();
