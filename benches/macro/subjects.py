@@ -40,7 +40,7 @@ VARIANTS: Final[dict[str, dict[str, Any]]] = {
     OURS: {},
     RING: {"aead": "ring"},
     VECTORED: {"aead": "auto"},
-    f"{OURS} plain": {"tun_offload": False, "udp_offload": False},
+    f"{OURS} plain": {"offloads": False},
 }
 """Settings of both ends. What this build has not, or has by default, gets no row of its own."""
 

@@ -103,7 +103,7 @@ class EndpointSettings(BaseSettings):
         "What seals and opens packets: the fastest that this processor has, or ring always.",
     )
     offloads: bool = _setting(
-        True,  # noqa: FBT003 - a value, no argument
+        True,
         "Whether the kernel cuts and joins packets for us (TSO, USO, GSO, GRO) where it can.",
     )
     control_socket: Path | None = _setting(

@@ -45,7 +45,10 @@ impl<'a> Datagrams<'a> {
     /// Datagrams of `size` bytes each, but for the last, from one address; they fill the buffer.
     pub fn one(from: SocketAddr, bytes: &'a mut [u8], size: usize, ecn: u8) -> Self {
         let (len, size) = (bytes.len() as u32, size as u32);
-        Self { bytes, arrivals: Arrivals::One(Arrival { route: from.into(), start: 0, len, size, ecn }) }
+        Self {
+            bytes,
+            arrivals: Arrivals::One(Arrival { route: from.into(), start: 0, len, size, ecn }),
+        }
     }
 
     /// What `arrivals` say, in their order; each begins behind the end of the one before it. One that

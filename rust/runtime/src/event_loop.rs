@@ -331,9 +331,11 @@ impl EventLoop {
         if !self.held {
             let tuns = self.stations.iter().zip(&self.outbound);
             // A device that failed would wake the thread for ever; its place is taken by the sleeper.
-            let tuns = tuns.map(|(of, outbound)| {
-                if outbound.has_failed() { sleeper } else { of.tun.as_fd() }
-            });
+            let tuns = tuns.map(
+                |(of, outbound)| {
+                    if outbound.has_failed() { sleeper } else { of.tun.as_fd() }
+                },
+            );
             fds.extend(tuns.map(readable));
             fds.extend(self.wire.fds().map(readable));
         }

@@ -258,7 +258,10 @@ mod tests {
         for number in 0..40 {
             assert!(push(&mut queue, 1, 60_000, number));
         }
-        assert_eq!([pop(&mut queue), pop(&mut queue), pop(&mut queue)], [Some(0), Some(1), Some(2)]);
+        assert_eq!(
+            [pop(&mut queue), pop(&mut queue), pop(&mut queue)],
+            [Some(0), Some(1), Some(2)]
+        );
 
         push(&mut queue, 2, 84, 100);
 

@@ -351,7 +351,8 @@ impl World {
             self.queries.push((now, station, query));
         }
         for (run, bytes) in self.send.iter() {
-            let link = station_of(run.route.remote).and_then(|to| self.links.get_mut(&(station, to)));
+            let link =
+                station_of(run.route.remote).and_then(|to| self.links.get_mut(&(station, to)));
             if let Some(link) = link {
                 link.send_run(run, bytes, now);
             }

@@ -140,7 +140,7 @@ fn absurd_settings_saturate() {
 #[test]
 fn runs_come_out_as_they_went_in() {
     let mut buffer = SendBuffer::new(10_000, 8);
-    let remote = "192.0.2.1:5".parse().expect("address");
+    let remote: std::net::SocketAddr = "192.0.2.1:5".parse().expect("address");
     for (class, slots, last) in
         [(Class::Data, 3, 60), (Class::Data, 2, 100), (Class::Control, 1, 9)]
     {

@@ -192,7 +192,13 @@ pub(super) fn receive(socket: &UdpSocket, inbox: &mut Inbox, most: usize) -> io:
     // part of the inbox of its own, with its true length; nothing else refers to them during the call.
     let came = unsafe {
         let headers = headers.as_mut_ptr().cast::<libc::mmsghdr>();
-        libc::recvmmsg(socket.as_raw_fd(), headers, most as u32, libc::MSG_DONTWAIT, ptr::null_mut())
+        libc::recvmmsg(
+            socket.as_raw_fd(),
+            headers,
+            most as u32,
+            libc::MSG_DONTWAIT,
+            ptr::null_mut(),
+        )
     };
     if came < 0 {
         return Err(io::Error::last_os_error());
@@ -214,7 +220,8 @@ pub(super) fn receive(socket: &UdpSocket, inbox: &mut Inbox, most: usize) -> io:
 /// `header` must be one that recvmmsg filled in, with pointers into `place`.
 unsafe fn arrival(place: &Place, header: &libc::mmsghdr, start: u32) -> Option<Arrival> {
     // SAFETY: the kernel wrote an address of `msg_namelen` bytes into the storage, which is plain bytes.
-    let from = unsafe { SockAddr::new(ptr::read(&raw const place.from), header.msg_hdr.msg_namelen) };
+    let from =
+        unsafe { SockAddr::new(ptr::read(&raw const place.from), header.msg_hdr.msg_namelen) };
     let from = from.as_socket()?;
     let len = header.msg_len;
     let mut arrival = Arrival { route: from.into(), start, len, size: len.max(1), ecn: 0 };
@@ -237,7 +244,8 @@ unsafe fn read_control(header: &libc::msghdr, arrival: &mut Arrival) {
             match (own.cmsg_level, own.cmsg_type) {
                 (libc::SOL_UDP, libc::UDP_GRO) => {
                     let size = ptr::read_unaligned(data.cast::<i32>());
-                    arrival.size = u32::try_from(size).ok().filter(|of| *of > 0).unwrap_or(arrival.size);
+                    arrival.size =
+                        u32::try_from(size).ok().filter(|of| *of > 0).unwrap_or(arrival.size);
                 }
                 (libc::IPPROTO_IP, libc::IP_TOS) => arrival.ecn = data.read() & 3,
                 (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {

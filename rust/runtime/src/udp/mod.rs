@@ -131,11 +131,7 @@ impl UdpSockets {
         Ok(Self::of(families, control, config.offloads))
     }
 
-    fn of(
-        (ipv4, ipv6): Families,
-        control: [Option<UdpSocket>; 2],
-        offloads: Offloads,
-    ) -> Self {
+    fn of((ipv4, ipv6): Families, control: [Option<UdpSocket>; 2], offloads: Offloads) -> Self {
         Self {
             ipv4,
             ipv6,

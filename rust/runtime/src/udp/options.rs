@@ -7,8 +7,8 @@ use std::os::fd::OwnedFd;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{ANY, Families, UdpError, message, sorting};
-use crate::room;
 use crate::offloads::Offloads;
+use crate::room;
 
 /// Least port that is tried when none is asked for; the kernel chooses.
 const ANY_PORT: u16 = 0;
@@ -31,7 +31,13 @@ pub struct UdpConfig {
 impl Default for UdpConfig {
     /// The values of dataplane 7.4.
     fn default() -> Self {
-        Self { port: ANY_PORT, mark: None, send_buffer: 2 << 20, receive_buffer: 16 << 20, offloads: Offloads::Auto }
+        Self {
+            port: ANY_PORT,
+            mark: None,
+            send_buffer: 2 << 20,
+            receive_buffer: 16 << 20,
+            offloads: Offloads::Auto,
+        }
     }
 }
 

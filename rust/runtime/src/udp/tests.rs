@@ -149,8 +149,9 @@ fn what_waits_at_one_family_does_not_keep_the_other_waiting() {
     assert_eq!(poll(&mut fds, 5000_u16), Ok(2), "something arrives by each");
     drop(fds);
 
-    let mut families: Vec<bool> =
-        (0..2).filter_map(|_| there.receive().map(|came| came.arrivals()[0].route.remote.is_ipv4())).collect();
+    let mut families: Vec<bool> = (0..2)
+        .filter_map(|_| there.receive().map(|came| came.arrivals()[0].route.remote.is_ipv4()))
+        .collect();
 
     families.sort_unstable();
     assert_eq!(families, [false, true]);
@@ -187,8 +188,7 @@ fn a_handshake_of_one_family_does_not_wait_for_those_of_the_other() {
             }
         }
 
-        let mut calls =
-            std::iter::from_fn(|| there.receive().map(|came| first(&came)));
+        let mut calls = std::iter::from_fn(|| there.receive().map(|came| first(&came)));
         let at = calls.position(|came| came == (1, flooded.is_ipv6()));
         assert!(at.is_some_and(|at| at < 8), "{flooded} is flooded: {at:?}");
     }
