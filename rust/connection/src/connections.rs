@@ -224,7 +224,9 @@ impl Connections {
         }
         let mut first = 0;
         while first < segments {
-            let count = per_run.min(segments - first);
+            // The rest of one train and the beginning of the next leave in one send.
+            let joins = send.slots_to_join(route, train.summary().ecn, class, slot_len);
+            let count = per_run.min(segments - first).min(joins.unwrap_or(per_run));
             peer.seal_run(route, train, first..first + count, class, now, send)?;
             first += count;
         }

@@ -93,6 +93,26 @@ impl SendBuffer {
         self.max_runs - self.runs.len()
     }
 
+    /// Bytes that wait to be sent.
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
+    /// How many datagrams of `slot_len` bytes the last run could take in, if any.
+    pub fn slots_to_join(
+        &self,
+        route: Route,
+        ecn: u8,
+        class: Class,
+        slot_len: usize,
+    ) -> Option<usize> {
+        let last = self.runs.last()?;
+        let next =
+            Run { route, start: self.used, len: slot_len, datagram_size: slot_len, ecn, class };
+        let slots = (MAX_RUN_SLOTS - last.datagrams()).min((MAX_RUN_BYTES - last.len) / slot_len);
+        (last.datagram_size == slot_len && last.continues_with(&next)).then_some(slots)
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()

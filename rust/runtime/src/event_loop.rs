@@ -25,7 +25,8 @@ use crate::dns::DnsForwarder;
 use crate::handle::{
     Begun, COMMANDS, EVENTS, Handle, LoopCounters, LoopEvent, Order, Remains, State,
 };
-use crate::outbound::Outbound;
+use crate::outbound::{self, Outbound};
+use crate::scheduling;
 use crate::tun::Tun;
 use crate::wake::{self, Sleeper, Waker};
 use crate::wire::Wire;
@@ -96,7 +97,7 @@ impl EventLoop {
             stations,
             wire,
             dns: DnsForwarder::start(dns_namespace, waker.clone())?,
-            send: SendBuffer::new(SEND_BUFFER_BYTES, SEND_BUFFER_RUNS),
+            send: SendBuffer::new(SEND_BUFFER_BYTES + outbound::FLUSH_BYTES, SEND_BUFFER_RUNS),
             commands: commanded,
             events,
             held_events: VecDeque::new(),
@@ -116,6 +117,8 @@ impl EventLoop {
     }
 
     fn run(mut self) -> Remains {
+        // Without it packets wait a little longer on a busy host.
+        let _ = scheduling::take_short_turns();
         let mut now = clock::now();
         let (mut packets, mut commands) = (true, true);
         while !self.stop.load(Ordering::Acquire) {
@@ -194,17 +197,21 @@ impl EventLoop {
     /// Sends on what the hosts send; returns whether there is more.
     fn read_tuns(&mut self, now: Instant) -> bool {
         let mut more = false;
-        for (number, station) in self.stations.iter_mut().enumerate() {
-            let outbound = &mut self.outbound[number];
-            if let Some(error) = outbound.read(&mut station.tun) {
+        for number in 0..self.stations.len() {
+            let failed = self.outbound[number].read(&mut self.stations[number].tun);
+            if let Some(error) = failed {
                 let error = error.to_string();
                 self.held_events.push_back(LoopEvent::TunFailed { station: number, error });
             }
-            let mut budget = outbound.budget();
-            while outbound.serve(station, &mut self.send, &mut budget, now) {
-                send_all(&mut self.wire, number, &mut self.send, &mut self.held_events, now);
+            let mut budget = self.outbound[number].budget();
+            loop {
+                let (outbound, station) = (&mut self.outbound[number], &mut self.stations[number]);
+                if !outbound.serve(station, &mut self.send, &mut budget, now) {
+                    break;
+                }
+                self.drain(number, now);
             }
-            more |= outbound.has_more();
+            more |= self.outbound[number].has_more();
         }
         more
     }
@@ -266,7 +273,14 @@ impl EventLoop {
     }
 
     fn drain(&mut self, station: usize, now: Instant) {
-        send_all(&mut self.wire, station, &mut self.send, &mut self.held_events, now);
+        if !self.send.is_empty() {
+            self.wire.send(station, &self.send, now);
+            self.send.clear();
+            if let Some(error) = self.wire.take_error() {
+                let event = LoopEvent::SendFailed { station, error: error.to_string() };
+                self.held_events.push_back(event);
+            }
+        }
         while let Some(query) = self.stations[station].endpoint.poll_dns() {
             self.dns.ask(station, query);
         }
@@ -364,24 +378,6 @@ impl EventLoop {
         let due = endpoints.map(|(at, _)| at).chain(self.wire.poll_timeout()).min();
         let wait = due.map_or(LONGEST_SLEEP, |at| at.saturating_duration_since(now));
         wait.min(LONGEST_SLEEP)
-    }
-}
-
-/// Sends all that a station wrote.
-fn send_all(
-    wire: &mut Wire,
-    station: usize,
-    send: &mut SendBuffer,
-    events: &mut VecDeque<LoopEvent>,
-    now: Instant,
-) {
-    if send.is_empty() {
-        return;
-    }
-    wire.send(station, send, now);
-    send.clear();
-    if let Some(error) = wire.take_error() {
-        events.push_back(LoopEvent::SendFailed { station, error: error.to_string() });
     }
 }
 

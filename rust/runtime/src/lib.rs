@@ -19,6 +19,7 @@ mod path;
 mod queue;
 mod random;
 mod room;
+mod scheduling;
 mod tap;
 mod tun;
 mod udp;
