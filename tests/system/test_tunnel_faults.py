@@ -210,7 +210,7 @@ def test_replayed_and_corrupted_datagrams_change_nothing(connected: TwoMachines)
     done = connected.inside(connected.client, *connected.script("inject", INJECT), "192.0.2.2")
 
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 100, "as many datagrams were sent again"
+    assert int(done.stdout) > 10, "as many datagrams were sent again"
     assert loading.ended() == digest
     counters = connected.call("gateway", "counters")[0]
     assert counters["datagrams"]["replayed"] > 0
