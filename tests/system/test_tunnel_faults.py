@@ -205,12 +205,13 @@ def test_who_sends_from_an_address_that_is_not_his_reaches_nobody(connected: Two
 
 def test_replayed_and_corrupted_datagrams_change_nothing(connected: TwoMachines) -> None:
     digest = connected.payload(24 * MIB)
+    connected.sends_datagrams_alone("client")
     loading = Loading(connected, URL)
 
     done = connected.inside(connected.client, *connected.script("inject", INJECT), "192.0.2.2")
 
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 10, "as many datagrams were sent again"
+    assert int(done.stdout) > 2, "as many datagrams were sent again"
     assert loading.ended() == digest
     counters = connected.call("gateway", "counters")[0]
     assert counters["datagrams"]["replayed"] > 0

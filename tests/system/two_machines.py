@@ -124,6 +124,10 @@ class TwoMachines:
             command, capture_output=True, text=True, check=False, timeout=patience
         )
 
+    def sends_datagrams_alone(self, role: Role) -> None:
+        """Let the underlay show each datagram by itself, for whoever catches them there."""
+        self.host(role).ip("link set wan gso_max_segs 1")
+
     def script(self, name: str, text: str) -> tuple[str, str]:
         """Write a program in Python; return what runs it."""
         path = self.folder / f"{name}.py"
