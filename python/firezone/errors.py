@@ -9,7 +9,9 @@
     ├── GatewayOffline      no Gateway serves the resource now
     ├── TunnelTimeout       something did not happen in time
     ├── EndpointNotRunning  nothing answers on the control socket
-    └── NeedsPrivilege      the operating system does not allow it
+    ├── NeedsPrivilege      the operating system does not allow it
+    ├── InvalidArgument     a caller gave what cannot be used
+    └── CaptureUnreadable   a capture file is none, is broken or holds no IP packets
 
 Each carries a hint: the next thing to do. Ids are attributes, not parts of the text alone.
 """
@@ -19,10 +21,12 @@ from __future__ import annotations
 __all__ = [
     "AccessDenied",
     "AuthError",
+    "CaptureUnreadable",
     "ConfigError",
     "EndpointNotRunning",
     "FirezoneError",
     "GatewayOffline",
+    "InvalidArgument",
     "NeedsPrivilege",
     "PortalUnreachable",
     "ResourceNotFound",
@@ -156,3 +160,11 @@ class NeedsPrivilege(FirezoneError, PermissionError):
     """The operating system does not allow it."""
 
     exit_code = 6
+
+
+class InvalidArgument(FirezoneError, ValueError):
+    """A caller gave what cannot be used; the text says what could."""
+
+
+class CaptureUnreadable(FirezoneError, ValueError):
+    """A capture file is none, is broken, or holds something else than IP packets."""

@@ -18,6 +18,8 @@ CODES = {
     "TunnelTimeout": 7,
     "EndpointNotRunning": 1,
     "NeedsPrivilege": 6,
+    "InvalidArgument": 1,
+    "CaptureUnreadable": 1,
 }
 
 
@@ -46,6 +48,8 @@ def test_an_error_has_a_text_and_a_hint(name: str) -> None:
         ("TunnelTimeout", TimeoutError),
         ("EndpointNotRunning", ConnectionError),
         ("NeedsPrivilege", PermissionError),
+        ("InvalidArgument", ValueError),
+        ("CaptureUnreadable", ValueError),
     ],
 )
 def test_an_error_is_also_what_python_calls_it(name: str, kind: type[Exception]) -> None:

@@ -20,7 +20,7 @@ addresses are `ipaddress` objects or strings. Objects may be shared between thre
 
 from __future__ import annotations
 
-from firezone._core import PacketBatch
+from firezone._core import VERDICTS, Columns, PacketBatch, Verdicts
 
 from .flow_table import FlowTable, Translated
 from .packet_buffer import PacketBuffer
@@ -30,6 +30,8 @@ from .resource_nat import ResourceNat
 from .translations import Translations
 
 __all__ = [
+    "VERDICTS",
+    "Columns",
     "Deliveries",
     "FlowTable",
     "PacketBatch",
@@ -38,6 +40,7 @@ __all__ = [
     "ResourceNat",
     "Translated",
     "Translations",
+    "Verdicts",
     "tcp",
     "udp",
 ]

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::batch::PacketBatch;
 use crate::convert::{duration, instant, json as to_json, seconds};
 use crate::errors::bad_argument;
+use crate::memory::Memory;
 
 /// Packets that wait: bounded, fair between flows and queues, the first ones kept.
 #[pyclass(frozen, module = "firezone._core")]
@@ -70,9 +71,9 @@ impl PacketBuffer {
         now: f64,
     ) -> PyResult<Vec<&'static str>> {
         let now = instant(now)?;
+        let packets = batch.get().packets();
         self.with_queue(queue, |buffer, queue| {
-            let packets = batch.get().iter();
-            packets.map(|packet| outcome(buffer.push(queue, packet, now))).collect()
+            packets.iter().map(|packet| outcome(buffer.push(queue, packet, now))).collect()
         })
     }
 
@@ -80,13 +81,14 @@ impl PacketBuffer {
     #[pyo3(signature = (queue, *, most = usize::MAX))]
     fn drain(&self, queue: usize, most: usize) -> PyResult<PacketBatch> {
         self.with_queue(queue, |buffer, queue| {
-            let mut batch = PacketBatch::default();
-            while batch.len() < most {
+            let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+            while ends.len() < most {
                 let Some(packet) = buffer.front(queue) else { break };
-                batch.push(packet);
+                bytes.extend_from_slice(packet);
+                ends.push(bytes.len());
                 buffer.pop(queue);
             }
-            batch
+            PacketBatch::new_at(Memory::Own(bytes), ends)
         })
     }
 

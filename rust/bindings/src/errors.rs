@@ -3,10 +3,13 @@
 use std::fmt::Display;
 
 use pyo3::exceptions::{PyOSError, PyValueError};
-use pyo3::{PyErr, create_exception, import_exception};
+use pyo3::prelude::*;
+use pyo3::types::IntoPyDict;
+use pyo3::{create_exception, import_exception};
 
 import_exception!(firezone.errors, ConfigError);
 import_exception!(firezone.errors, FirezoneError);
+import_exception!(firezone.errors, InvalidArgument);
 import_exception!(firezone.errors, NeedsPrivilege);
 
 create_exception!(
@@ -26,7 +29,18 @@ pub(crate) fn command_refused(refused: runtime::CommandRefused) -> PyErr {
 
 /// An argument that cannot be used; whose fault it is stands in the text.
 pub(crate) fn bad_argument(error: impl Display) -> PyErr {
-    PyValueError::new_err(error.to_string())
+    InvalidArgument::new_err(error.to_string())
+}
+
+/// A capture file that cannot be used, and what to do about it.
+pub(crate) fn capture_unreadable(what: &str, hint: &str) -> PyErr {
+    Python::attach(|py| {
+        let made = py.import("firezone.errors").and_then(|errors| {
+            let hint = [("hint", hint)].into_py_dict(py)?;
+            errors.getattr("CaptureUnreadable")?.call((what,), Some(&hint))
+        });
+        made.map_or_else(|error| error, PyErr::from_value)
+    })
 }
 
 /// What the operating system refused.

@@ -1,22 +1,27 @@
 //! The Gateway's flow table, by hand.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, TryLockError};
 
-use nat::flow_table::{
-    Binding, Config, FlowEvent, FlowRecord, FlowTable as Core, Inbound, NatError, Outbound,
-    PeerIndex,
-};
-use packet::{Instant, Rewrite, Summary, Train};
+use nat::flow_table::{Config, FlowEvent, FlowRecord, FlowTable as Core, PeerIndex};
+use packet::Instant;
 use pyo3::prelude::*;
 use serde_json::{Value, json};
 
+use crate::addresses::{Addresses, address};
 use crate::batch::PacketBatch;
 use crate::convert::{instant, json as to_json, seconds};
+use crate::errors::bad_argument;
+use crate::memory::Room;
+use crate::translate::{Output, Way, translate};
+use crate::verdicts::Verdicts;
 
-/// Batches above this let other Python threads run.
-const DETACH_ABOVE: usize = 16;
+/// Batches above this let other Python threads run. Giving the interpreter away and taking it again
+/// costs nothing while nobody wants it, and a wait of up to its switch interval (5 ms) if somebody
+/// does: not worth it for less than about 20 µs of work, and a packet is 100 to 250 ns of it.
+const DETACH_ABOVE: usize = 128;
+
+/// Peers are numbered below this, as the table's keys have them.
+const PEERS: u32 = 1 << 24;
 
 /// The NAT of a Gateway: proxy address to real address and back, flow by flow.
 ///
@@ -36,46 +41,37 @@ impl FlowTable {
     }
 
     /// Translate packets of a Client: returns those that were translated, and a verdict for each.
-    #[pyo3(signature = (batch, *, peer, addresses, now))]
+    #[pyo3(signature = (batch, *, peer, addresses, now, into = None))]
     fn translate_out(
         &self,
         py: Python<'_>,
         batch: &Bound<'_, PacketBatch>,
         peer: u32,
-        addresses: HashMap<IpAddr, IpAddr>,
+        addresses: &Bound<'_, PyAny>,
         now: f64,
-    ) -> PyResult<(PacketBatch, Vec<&'static str>)> {
-        let now = instant(now)?;
-        let batch = batch.get();
-        Ok(self.translate(py, batch, |table, summary, bytes| {
-            outbound(table, PeerIndex(peer), summary, bytes, &addresses, now)
-        }))
+        into: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<(PacketBatch, Verdicts)> {
+        let addresses = Addresses::new(addresses)?;
+        self.translate(py, batch.get(), &Way::Out(&addresses), peer, now, into)
     }
 
     /// Translate packets of the site back: returns those that belong to a flow, and a verdict for each.
-    #[pyo3(signature = (batch, *, peer, now))]
+    #[pyo3(signature = (batch, *, peer, now, into = None))]
     fn translate_in(
         &self,
         py: Python<'_>,
         batch: &Bound<'_, PacketBatch>,
         peer: u32,
         now: f64,
-    ) -> PyResult<(PacketBatch, Vec<&'static str>)> {
-        let now = instant(now)?;
-        let batch = batch.get();
-        Ok(self.translate(py, batch, |table, summary, bytes| {
-            match table.inbound(PeerIndex(peer), summary, bytes, 1, now) {
-                Inbound::Hit(hit) => Ok(hit.rewrite),
-                Inbound::Expired => Err("expired"),
-                Inbound::Miss => Err("no_flow"),
-            }
-        }))
+        into: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<(PacketBatch, Verdicts)> {
+        self.translate(py, batch.get(), &Way::In, peer, now, into)
     }
 
     /// End flows that are due.
-    fn advance(&self, now: f64) -> PyResult<()> {
+    fn advance(&self, py: Python<'_>, now: f64) -> PyResult<()> {
         let now = instant(now)?;
-        self.with_table(|table| {
+        self.with_table(py, true, |table| {
             // Bounded work a call; time does not move on before all that is due is done.
             while table.poll_timeout().is_some_and(|(at, _)| at <= now) {
                 table.handle_timeout(now);
@@ -86,15 +82,21 @@ impl FlowTable {
 
     /// End exactly the flows of a peer to a proxy address; returns how many.
     #[pyo3(signature = (proxy, *, peer, now))]
-    fn end_proxy(&self, proxy: IpAddr, peer: u32, now: f64) -> PyResult<usize> {
-        let now = instant(now)?;
-        Ok(self.with_table(|table| table.end_proxy(PeerIndex(peer), proxy, now)))
+    fn end_proxy(
+        &self,
+        py: Python<'_>,
+        proxy: &Bound<'_, PyAny>,
+        peer: u32,
+        now: f64,
+    ) -> PyResult<usize> {
+        let (proxy, peer, now) = (address(proxy)?, peer_index(peer)?, instant(now)?);
+        Ok(self.with_table(py, false, |table| table.end_proxy(peer, proxy, now)))
     }
 
     /// All flows, as JSON text.
-    fn flows(&self) -> PyResult<String> {
+    fn flows(&self, py: Python<'_>) -> PyResult<String> {
         let mut rows = Vec::new();
-        self.with_table(|table| {
+        self.with_table(py, true, |table| {
             let mut cursor = Some(0);
             while let Some(at) = cursor {
                 cursor = table.flows(at, usize::MAX, &mut rows);
@@ -104,9 +106,9 @@ impl FlowTable {
     }
 
     /// Flows that were opened or closed since the last call, as JSON text.
-    fn events(&self) -> PyResult<String> {
+    fn events(&self, py: Python<'_>) -> PyResult<String> {
         let mut rows = Vec::new();
-        self.with_table(|table| {
+        self.with_table(py, true, |table| {
             while let Some(event) = table.poll_event() {
                 rows.push(match event {
                     FlowEvent::Opened(flow) => row(&flow, Some(("opened", None))),
@@ -120,90 +122,76 @@ impl FlowTable {
     }
 
     /// Counters by name, as JSON text.
-    fn counters(&self) -> PyResult<String> {
-        self.with_table(|table| {
-            let counters = table.counters();
-            to_json(&json!({
-                "live": counters.live,
-                "resting": counters.resting,
-                "opened": counters.opened,
-                "timed_out": counters.timed_out,
-                "displaced": counters.displaced,
-                "superseded": counters.superseded,
-                "proxy_moved": counters.proxy_moved,
-                "port_collisions": counters.port_collisions,
-                "refused_exhausted": counters.refused_exhausted,
-                "refused_cap": counters.refused_cap,
-                "late_outbound": counters.late_outbound,
-                "late_inbound": counters.late_inbound,
-            }))
-        })
+    fn counters(&self, py: Python<'_>) -> PyResult<String> {
+        let counters = self.with_table(py, false, |table| *table.counters());
+        to_json(&json!({
+            "live": counters.live,
+            "resting": counters.resting,
+            "opened": counters.opened,
+            "timed_out": counters.timed_out,
+            "displaced": counters.displaced,
+            "superseded": counters.superseded,
+            "proxy_moved": counters.proxy_moved,
+            "port_collisions": counters.port_collisions,
+            "rests_cut_short": counters.rests_cut_short,
+            "refused_exhausted": counters.refused_exhausted,
+            "refused_cap": counters.refused_cap,
+            "late_outbound": counters.late_outbound,
+            "late_inbound": counters.late_inbound,
+            "events_dropped": counters.events_dropped,
+        }))
     }
 }
 
 impl FlowTable {
-    fn with_table<T>(&self, use_it: impl FnOnce(&mut Core) -> T) -> T {
-        use_it(&mut self.table.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Does some work on the table: with the interpreter in hand if it is short and nobody else has
+    /// the table, else without it, so that other Python threads run meanwhile.
+    fn with_table<T: Send>(
+        &self,
+        py: Python<'_>,
+        is_long: bool,
+        work: impl FnOnce(&mut Core) -> T + Send,
+    ) -> T {
+        if !is_long {
+            match self.table.try_lock() {
+                Ok(mut table) => return work(&mut table),
+                Err(TryLockError::Poisoned(table)) => return work(&mut table.into_inner()),
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }
+        py.detach(|| work(&mut self.table.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     fn translate(
         &self,
         py: Python<'_>,
         batch: &PacketBatch,
-        mut decide: impl FnMut(&mut Core, &Summary, u64) -> Result<Rewrite, &'static str> + Send,
-    ) -> (PacketBatch, Vec<&'static str>) {
-        let mut work = || {
-            let mut translated = PacketBatch::with_capacity(batch.total_bytes(), batch.len());
-            let mut verdicts = Vec::with_capacity(batch.len());
-            let mut packet = Vec::new();
-            self.with_table(|table| {
-                for original in batch.iter() {
-                    packet.clear();
-                    packet.extend_from_slice(original);
-                    verdicts.push(match Train::single(&mut packet) {
-                        Err(_) => "malformed",
-                        Ok(mut train) => {
-                            let bytes = train.total_bytes() as u64;
-                            match decide(table, train.summary(), bytes) {
-                                Err(verdict) => verdict,
-                                Ok(rewrite) => {
-                                    train.rewrite(&rewrite);
-                                    translated.push(&packet);
-                                    "translated"
-                                }
-                            }
-                        }
-                    });
-                }
+        way: &Way<'_>,
+        peer: u32,
+        now: f64,
+        into: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<(PacketBatch, Verdicts)> {
+        let (peer, now): (_, Instant) = (peer_index(peer)?, instant(now)?);
+        let room = into.map(|into| Room::new(into, batch.total_bytes())).transpose()?;
+        let mut output = Output::new(batch.len(), batch.total_bytes(), room);
+        if batch.len() > 0 {
+            let output = &mut output;
+            self.with_table(py, batch.len() > DETACH_ABOVE, |table| {
+                translate(table, way, peer, &batch.packets(), now, output);
             });
-            (translated, verdicts)
-        };
-        if batch.len() > DETACH_ABOVE { py.detach(work) } else { work() }
+        }
+        let (translated, codes) = output.finish();
+        Ok((translated, Verdicts::new(codes)))
     }
 }
 
-fn outbound(
-    table: &mut Core,
-    peer: PeerIndex,
-    summary: &Summary,
-    bytes: u64,
-    addresses: &HashMap<IpAddr, IpAddr>,
-    now: Instant,
-) -> Result<Rewrite, &'static str> {
-    match table.outbound(peer, summary, bytes, 1, now) {
-        Outbound::Hit(hit) => Ok(hit.rewrite),
-        Outbound::Expired => Err("expired"),
-        Outbound::Miss => {
-            let real = *addresses.get(&summary.destination).ok_or("no_address")?;
-            let binding = Binding { real, epoch: 0, tag: 0 };
-            match table.create(peer, summary, binding, bytes, 1, now) {
-                Ok(hit) => Ok(hit.rewrite),
-                Err(NatError::Exhausted) => Err("exhausted"),
-                Err(NatError::Cap) => Err("capped"),
-                Err(NatError::Unsupported) => Err("unsupported"),
-            }
-        }
+fn peer_index(peer: u32) -> PyResult<PeerIndex> {
+    if peer >= PEERS {
+        return Err(bad_argument(format!(
+            "peers are numbered from 0 and below {PEERS}, not {peer}"
+        )));
     }
+    Ok(PeerIndex(peer))
 }
 
 fn row(flow: &FlowRecord, event: Option<(&str, Option<String>)>) -> Value {

@@ -8,15 +8,19 @@
 // Python objects are shared between threads; no packet path runs under these locks.
 #![allow(clippy::disallowed_types)]
 
+mod addresses;
 mod batch;
 mod buffer;
 mod capture;
+mod capture_files;
+mod columns;
 mod convert;
 mod endpoint;
 mod errors;
 mod flow_table;
 mod handover;
 mod lab;
+mod memory;
 mod packets;
 mod pair;
 mod path;
@@ -24,13 +28,18 @@ mod resource_nat;
 mod running;
 mod settings;
 mod tap;
+mod translate;
 mod translations;
+mod verdicts;
 
 use pyo3::prelude::*;
 
 /// The compiled core of firezone.
 #[pymodule(gil_used = false)]
 mod _core {
+    use pyo3::prelude::*;
+    use pyo3::types::PyTuple;
+
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "Python's name for it")]
     const __version__: &str = env!("CARGO_PKG_VERSION");
@@ -40,6 +49,8 @@ mod _core {
     use crate::buffer::PacketBuffer;
     #[pymodule_export]
     use crate::capture::compare_captures;
+    #[pymodule_export]
+    use crate::columns::Columns;
     #[pymodule_export]
     use crate::endpoint::{Endpoint, check_pattern, generate_key, public_key};
     #[pymodule_export]
@@ -60,4 +71,12 @@ mod _core {
     use crate::tap::Tap;
     #[pymodule_export]
     use crate::translations::Translations;
+    #[pymodule_export]
+    use crate::verdicts::Verdicts;
+
+    /// What has to be made when the module is.
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("VERDICTS", PyTuple::new(module.py(), crate::verdicts::NAMES)?)
+    }
 }

@@ -98,10 +98,10 @@ impl Pair {
     /// Let the host of an end send packets; returns how many no train could be made of.
     fn send(&self, side: &str, batch: &Bound<'_, PacketBatch>) -> PyResult<usize> {
         let side = parse_side(side)?;
-        let mut packet = Vec::new();
+        let (packets, mut packet) = (batch.get().packets(), Vec::new());
         Ok(self.with_pair(|pair| {
             let mut malformed = 0;
-            for original in batch.get().iter() {
+            for original in packets.iter() {
                 packet.clear();
                 packet.extend_from_slice(original);
                 malformed += usize::from(pair.send(side, &mut packet).is_err());
@@ -126,12 +126,9 @@ impl Pair {
     fn deliveries(&self, side: &str) -> PyResult<(PacketBatch, Vec<f64>)> {
         let side = parse_side(side)?;
         Ok(self.with_pair(|pair| {
-            let (mut batch, mut times) = (PacketBatch::default(), Vec::new());
-            for delivery in pair.take_deliveries(side) {
-                batch.push(&delivery.packet);
-                times.push(seconds(delivery.at));
-            }
-            (batch, times)
+            let deliveries: Vec<_> = pair.take_deliveries(side).into_iter().collect();
+            let times = deliveries.iter().map(|delivery| seconds(delivery.at)).collect();
+            (PacketBatch::of(deliveries.iter().map(|delivery| &delivery.packet[..])), times)
         }))
     }
 
