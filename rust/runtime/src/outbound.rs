@@ -9,8 +9,10 @@ use crate::event_loop::Station;
 use crate::queue::TrainQueue;
 use crate::tun::{Left, Tun};
 
-/// Packets or trains read from the device in a turn.
+/// Most packets or trains read from the device in a turn.
 const READS: usize = 16;
+/// Turns in a row that found a packet before more than one is read in a turn.
+const TURNS: u8 = 4;
 /// Bytes handed over in a turn, so that what arrives meanwhile does not wait long: some 100 to 200 µs.
 const TURN_BYTES: usize = 192 * 1024;
 /// Bytes of datagrams that wait for others to be sent with, as long as more packets are there.
@@ -22,11 +24,15 @@ pub(crate) struct Outbound {
     queue: TrainQueue,
     readable: bool,
     failed: bool,
+    /// Packets or trains to be read in this turn.
+    reads: usize,
+    /// Turns that read as many as they might.
+    full_turns: u8,
 }
 
 impl Outbound {
     pub(crate) fn new() -> Self {
-        Self { queue: TrainQueue::new(), readable: true, failed: false }
+        Self { queue: TrainQueue::new(), readable: true, failed: false, reads: 1, full_turns: 0 }
     }
 
     /// Whether the device failed, and gives nothing any more.
@@ -45,16 +51,25 @@ impl Outbound {
     }
 
     /// Reads what waits in the device, as far as there is room; returns an error the first time.
+    ///
+    /// A lone packet is followed by none most of the time, and to ask for one costs as much as to read
+    /// it: so one is read in a turn, and more only once several turns in a row found some, or a train
+    /// came. What was left is told of by the next turn's question.
     pub(crate) fn read(&mut self, tun: &mut Tun) -> Option<io::Error> {
         if !self.readable || self.failed {
             return None;
         }
-        for _ in 0..READS {
+        for _ in 0..self.reads {
             let room = self.queue.room()?;
             match tun.read(room) {
-                Ok(Some(taken)) => self.queue.push(taken),
+                Ok(Some(taken)) => {
+                    if matches!(taken.left, Left::Segments(_)) {
+                        self.reads = READS;
+                    }
+                    self.queue.push(taken);
+                }
                 Ok(None) => {
-                    self.readable = false;
+                    (self.readable, self.reads, self.full_turns) = (false, 1, 0);
                     return None;
                 }
                 Err(error) => {
@@ -62,6 +77,10 @@ impl Outbound {
                     return Some(error);
                 }
             }
+        }
+        self.full_turns = self.full_turns.saturating_add(1);
+        if self.full_turns >= TURNS {
+            self.reads = READS;
         }
         None
     }
