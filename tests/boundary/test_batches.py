@@ -306,7 +306,7 @@ def test_memory_that_does_not_do_says_what_would() -> None:
     with pytest.raises(InvalidArgument, match="below 16777216"):
         table.translate_in(batch, now=0.0, peer=1 << 24)
 
-    assert table.counters()["opened"] == 0
+    assert table.counters().opened == 0
 
 
 def test_the_examples_of_the_core_run() -> None:

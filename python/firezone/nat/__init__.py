@@ -10,7 +10,7 @@ addresses are `ipaddress` objects or strings. Objects may be shared between thre
     >>> sent = table.translate_out(out, addresses={"100.96.0.1": "10.0.0.7"}, now=0.0)
     >>> sent.verdicts
     ['translated']
-    >>> table.flows()[0]["real"]
+    >>> table.flows()[0].real
     '10.0.0.7'
     >>> back = PacketBatch([udp("10.0.0.7", 53, "100.64.0.1", 5000, b"pong")])
     >>> reply = table.translate_in(back, now=0.1)
@@ -22,7 +22,8 @@ from __future__ import annotations
 
 from firezone._core import VERDICTS, Columns, PacketBatch, Verdicts
 
-from .flow_table import FlowTable, Translated
+from .counters import BufferCounters, FlowCounters, ResourceNatCounters, TranslationsCounters
+from .flow_table import Flow, FlowEvent, FlowTable, Imported, Translated
 from .packet_buffer import PacketBuffer
 from .packets import tcp, udp
 from .pair import Deliveries, Pair
@@ -31,15 +32,22 @@ from .translations import Translations
 
 __all__ = [
     "VERDICTS",
+    "BufferCounters",
     "Columns",
     "Deliveries",
+    "Flow",
+    "FlowCounters",
+    "FlowEvent",
     "FlowTable",
+    "Imported",
     "PacketBatch",
     "PacketBuffer",
     "Pair",
     "ResourceNat",
+    "ResourceNatCounters",
     "Translated",
     "Translations",
+    "TranslationsCounters",
     "Verdicts",
     "tcp",
     "udp",

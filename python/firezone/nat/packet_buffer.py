@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from firezone import _core
 
+from .counters import BufferCounters
+
 if TYPE_CHECKING:
     from firezone._core import PacketBatch
 
@@ -92,7 +94,6 @@ class PacketBuffer:
             zip(("packets", "bytes", "flows", "oldest"), self._core.held(queue), strict=True)
         )
 
-    def counters(self) -> dict[str, int]:
-        """Return the counters by name."""
-        counters: dict[str, int] = json.loads(self._core.counters())
-        return counters
+    def counters(self) -> BufferCounters:
+        """Return what happened so far."""
+        return BufferCounters(**json.loads(self._core.counters()))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from firezone import _core
 
+from .counters import ResourceNatCounters
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -83,7 +85,6 @@ class ResourceNat:
         """Take what happened: the kind, and the IP version that it is about, if any."""
         return self._core.events()
 
-    def counters(self) -> dict[str, int]:
-        """Return the counters by name."""
-        counters: dict[str, int] = json.loads(self._core.counters())
-        return counters
+    def counters(self) -> ResourceNatCounters:
+        """Return what happened so far."""
+        return ResourceNatCounters(**json.loads(self._core.counters()))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from firezone import _core
 
+from .counters import TranslationsCounters
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from ipaddress import IPv4Address, IPv6Address
@@ -89,7 +91,6 @@ class Translations:
         """Take the DomainStatus messages to be sent: (Client, message)."""
         return [(client, json.loads(status)) for client, status in self._core.transmits()]
 
-    def counters(self) -> dict[str, int]:
-        """Return the counters by name."""
-        counters: dict[str, int] = json.loads(self._core.counters())
-        return counters
+    def counters(self) -> TranslationsCounters:
+        """Return what happened so far."""
+        return TranslationsCounters(**json.loads(self._core.counters()))

@@ -2,15 +2,18 @@
 
 use std::sync::{Mutex, PoisonError, TryLockError};
 
-use nat::flow_table::{Config, FlowEvent, FlowRecord, FlowTable as Core, PeerIndex};
+use nat::flow_table::{CloseReason, Config, FlowEvent, FlowRecord, FlowTable as Core, PeerIndex};
 use packet::Instant;
+use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 use serde_json::{Value, json};
 
 use crate::addresses::{Addresses, address};
 use crate::batch::PacketBatch;
-use crate::convert::{instant, json as to_json, seconds};
+use crate::convert::{duration, instant, json as to_json, seconds};
 use crate::errors::bad_argument;
+use crate::flow_state;
 use crate::memory::Room;
 use crate::translate::{Output, Way, translate};
 use crate::verdicts::Verdicts;
@@ -21,7 +24,7 @@ use crate::verdicts::Verdicts;
 const DETACH_ABOVE: usize = 128;
 
 /// Peers are numbered below this, as the table's keys have them.
-const PEERS: u32 = 1 << 24;
+pub(crate) const PEERS: u32 = 1 << 24;
 
 /// The NAT of a Gateway: proxy address to real address and back, flow by flow.
 ///
@@ -93,6 +96,30 @@ impl FlowTable {
         Ok(self.with_table(py, false, |table| table.end_proxy(peer, proxy, now)))
     }
 
+    /// The state of all flows and resting ports, as bytes that `import_state` takes (R38).
+    fn export_state<'py>(&self, py: Python<'py>, now: f64) -> PyResult<Bound<'py, PyBytes>> {
+        let now = instant(now)?;
+        let state = self.with_table(py, true, |table| flow_state::export(table, now));
+        Ok(PyBytes::new(py, &state))
+    }
+
+    /// Take over what another table exported `since` seconds ago; how many flows, ports that rest, and
+    /// of both were left out.
+    fn import_state(
+        &self,
+        py: Python<'_>,
+        state: &Bound<'_, PyAny>,
+        since: f64,
+        now: f64,
+    ) -> PyResult<(u32, u32, u32)> {
+        let state = PyBuffer::<u8>::get(state)?.to_vec(py)?;
+        let (since, now) = (duration(since)?, instant(now)?);
+        let imported = self
+            .with_table(py, true, |table| flow_state::import(table, &state, since, now))
+            .map_err(bad_argument)?;
+        Ok((imported.flows, imported.rests, imported.left_out))
+    }
+
     /// All flows, as JSON text.
     fn flows(&self, py: Python<'_>) -> PyResult<String> {
         let mut rows = Vec::new();
@@ -113,7 +140,7 @@ impl FlowTable {
                 rows.push(match event {
                     FlowEvent::Opened(flow) => row(&flow, Some(("opened", None))),
                     FlowEvent::Closed(flow, reason) => {
-                        row(&flow, Some(("closed", Some(format!("{reason:?}").to_lowercase()))))
+                        row(&flow, Some(("closed", Some(why_closed(reason)))))
                     }
                 });
             }
@@ -132,6 +159,9 @@ impl FlowTable {
             "displaced": counters.displaced,
             "superseded": counters.superseded,
             "proxy_moved": counters.proxy_moved,
+            "revoked": counters.revoked,
+            "peer_removed": counters.peer_removed,
+            "rebound": counters.rebound,
             "port_collisions": counters.port_collisions,
             "rests_cut_short": counters.rests_cut_short,
             "refused_exhausted": counters.refused_exhausted,
@@ -194,7 +224,7 @@ fn peer_index(peer: u32) -> PyResult<PeerIndex> {
     Ok(PeerIndex(peer))
 }
 
-fn row(flow: &FlowRecord, event: Option<(&str, Option<String>)>) -> Value {
+fn row(flow: &FlowRecord, event: Option<(&str, Option<&str>)>) -> Value {
     let mut row = json!({
         "peer": flow.peer.0,
         "protocol": format!("{:?}", flow.protocol).to_lowercase(),
@@ -216,4 +246,15 @@ fn row(flow: &FlowRecord, event: Option<(&str, Option<String>)>) -> Value {
         row["reason"] = reason.into();
     }
     row
+}
+
+fn why_closed(reason: CloseReason) -> &'static str {
+    match reason {
+        CloseReason::Timeout => "timeout",
+        CloseReason::Displaced => "displaced",
+        CloseReason::Superseded => "superseded",
+        CloseReason::ProxyMoved => "proxy_moved",
+        CloseReason::Revoked => "revoked",
+        CloseReason::PeerRemoved => "peer_removed",
+    }
 }

@@ -17,6 +17,7 @@ mod columns;
 mod convert;
 mod endpoint;
 mod errors;
+mod flow_state;
 mod flow_table;
 mod handover;
 mod lab;
