@@ -23,11 +23,12 @@ from __future__ import annotations
 from firezone._core import VERDICTS, Columns, PacketBatch, Verdicts
 
 from .counters import BufferCounters, FlowCounters, ResourceNatCounters, TranslationsCounters
-from .flow_table import Flow, FlowEvent, FlowTable, Imported, Translated
+from .flow_table import Flow, FlowEvent, FlowTable
 from .packet_buffer import PacketBuffer
 from .packets import tcp, udp
 from .pair import Deliveries, Pair
 from .resource_nat import ResourceNat
+from .translated import Imported, Translated
 from .translations import Translations
 
 __all__ = [
