@@ -24,6 +24,17 @@ class PacketBuffer:
         queue_packets: Packets in one queue.
         total_bytes: Bytes of packets in all queues.
         max_age: Seconds that a packet may wait.
+
+    >>> from firezone.nat import PacketBatch, tcp
+    >>> buffer = PacketBuffer(queue_packets=8)
+    >>> queue = buffer.open(now=0.0)
+    >>> packet = tcp("100.64.0.1", 5000, "100.96.0.1", 443, flags="S")
+    >>> buffer.push(queue, PacketBatch([packet, packet, b"?"]), now=0.0)  # a SYN sent again (R14)
+    ['stored', 'duplicate', 'malformed']
+    >>> buffer.held(queue)
+    {'packets': 1, 'bytes': 40, 'flows': 1, 'oldest': 0.0}
+    >>> buffer.drain(queue)[0] == packet
+    True
     """
 
     def __init__(
@@ -64,7 +75,7 @@ class PacketBuffer:
             `queue_packets`, `flow_share`, `queue_share`, `total`, `malformed`.
 
         Raises:
-            ValueError: The queue is not open.
+            InvalidArgument: The queue is not open.
         """
         return self._core.push(queue, batch, now=now)
 
@@ -72,7 +83,7 @@ class PacketBuffer:
         """Take up to `most` packets out of a queue, oldest first.
 
         Raises:
-            ValueError: The queue is not open.
+            InvalidArgument: The queue is not open.
         """
         return self._core.drain(queue) if most is None else self._core.drain(queue, most=most)
 
@@ -80,7 +91,7 @@ class PacketBuffer:
         """Close a queue; what it holds is dropped and counted.
 
         Raises:
-            ValueError: The queue is not open.
+            InvalidArgument: The queue is not open.
         """
         self._core.close(queue)
 
@@ -88,7 +99,7 @@ class PacketBuffer:
         """Return what a queue holds: `packets`, `bytes`, `flows`, `oldest` (seconds).
 
         Raises:
-            ValueError: The queue is not open.
+            InvalidArgument: The queue is not open.
         """
         return dict(
             zip(("packets", "bytes", "flows", "oldest"), self._core.held(queue), strict=True)

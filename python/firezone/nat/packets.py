@@ -8,7 +8,7 @@ __all__ = ["tcp", "udp"]
 
 
 def udp(source: str, source_port: int, destination: str, port: int, payload: bytes) -> bytes:
-    """Build a whole UDP packet with right checksums.
+    """Build a whole UDP packet with right checksums (RFC 768).
 
     Args:
         source: Address of the sender.
@@ -18,7 +18,11 @@ def udp(source: str, source_port: int, destination: str, port: int, payload: byt
         payload: At most 1212 bytes.
 
     Raises:
-        ValueError: An address is none, the families differ, or the payload is too long.
+        InvalidArgument: An address is none, the families differ, or the payload is too long.
+
+    >>> packet = udp("10.0.0.1", 53, "10.0.0.2", 5000, b"hello")
+    >>> packet[20:28].hex(" ", 2)  # ports, length, checksum
+    '0035 1388 000d 9442'
     """
     return _core.udp(source, source_port, destination, port, payload)
 
@@ -34,7 +38,7 @@ def tcp(
     flags: str = "S",
     payload: bytes = b"",
 ) -> bytes:
-    """Build a whole TCP segment without options, with right checksums.
+    """Build a whole TCP segment without options, with right checksums (RFC 9293).
 
     Args:
         source: Address of the sender.
@@ -47,7 +51,12 @@ def tcp(
         payload: At most 1200 bytes.
 
     Raises:
-        ValueError: An address or a flag is none, the families differ, or the payload is too long.
+        InvalidArgument: An address or a flag is none, the families differ, or the payload is too
+            long.
+
+    >>> segment = tcp("fd00::1", 40000, "fd00::2", 443, flags="SA", sequence=7)
+    >>> len(segment), segment[53] == 0x12  # SYN and ACK (RFC 9293 §3.1)
+    (60, True)
     """
     return _core.tcp(
         source, source_port, destination, port, sequence, acknowledgement, flags, payload

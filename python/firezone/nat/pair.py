@@ -48,6 +48,18 @@ class Pair:
             `reorder_delay` (seconds), `loss`, `duplicate`, `reorder` (probabilities), `bandwidth`
             (bits per second), `queue_bytes`.
         control: The same for the tunnel's own messages.
+
+    Raises:
+        InvalidArgument: A setting of a link is none.
+
+    >>> pair = Pair(seed=7, control={"latency": 0.02})
+    >>> pair.authorize(
+    ...     {"id": "00000000-0000-0000-0000-000000000001", "type": "dns", "address": "*.corp"}
+    ... )
+    >>> pair.query("wiki.corp")
+    >>> pair.advance(0.1)
+    >>> [event["name"] for _, _, event in pair.events() if event["type"] == "resolve_domain"]
+    ['wiki.corp', 'wiki.corp']
     """
 
     def __init__(
@@ -87,7 +99,7 @@ class Pair:
             expires_in: Seconds until the Gateway ends the access.
 
         Raises:
-            ValueError: The resource is not one.
+            InvalidArgument: The resource is not one.
         """
         self._core.authorize(json.dumps(resource), expires_in=expires_in)
 
@@ -95,7 +107,7 @@ class Pair:
         """Give a command to an end, in the shapes of the core's messages.
 
         Raises:
-            ValueError: The end does not know it.
+            InvalidArgument: The end does not know it.
         """
         self._core.command(side, json.dumps(command))
 

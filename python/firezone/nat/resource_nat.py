@@ -25,6 +25,22 @@ class ResourceNat:
         run: Number of the Client's process (R23).
         refresh_floor: Seconds between two refreshes of a name (R06).
         halt: Forget an entry with each query, as upstream once did: for comparison (R41).
+
+    >>> nat = ResourceNat()
+    >>> proxies = [*(f"100.96.0.{i}" for i in range(4)), *(f"fd00::{i}" for i in range(4))]
+    >>> ids = {"gateway": "00000000-0000-0000-0000-000000000002",
+    ...        "resource": "00000000-0000-0000-0000-000000000003"}
+    >>> nat.establish("wiki.corp", proxies, now=0.0, **ids)
+    >>> nat.decide("wiki.corp", 4, now=0.0, **ids)  # nobody knows yet
+    'hold'
+    >>> [(gateway, announced)] = nat.transmits()
+    >>> announced["domain"], announced["id"]
+    ('wiki.corp', 1)
+    >>> answer = {"resource": ids["resource"], "domain": "wiki.corp", "status": "Active",
+    ...           "id": 1, "ipv4": 2, "ipv6": 0}
+    >>> nat.status(answer, gateway=gateway, now=0.1)
+    >>> nat.decide("wiki.corp", 4, now=0.1, **ids), nat.decide("wiki.corp", 6, now=0.1, **ids)
+    ('pass', 'refuse')
     """
 
     def __init__(
@@ -45,7 +61,7 @@ class ResourceNat:
             now: Monotonic seconds.
 
         Raises:
-            ValueError: A name, an id or the number of addresses is wrong.
+            InvalidArgument: A name, an id or the number of addresses is wrong.
         """
         self._core.establish(name, list(proxies), gateway=gateway, resource=resource, now=now)
 

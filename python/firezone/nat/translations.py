@@ -25,6 +25,20 @@ class Translations:
         seed: Seed of the hash tables.
         cache_floor: Seconds for which an answer counts as fresh at least (R20).
         failure_cache: Seconds for which a failure is not asked again (R20).
+
+    >>> translations = Translations()
+    >>> client, resource = (f"00000000-0000-0000-0000-{i:012}" for i in (1, 3))
+    >>> translations.authorize(client, resource, "*.corp")
+    >>> proxies = [*(f"100.96.0.{i}" for i in range(1, 5)),
+    ...            *(f"fd00:2021:1111:8000::{i}" for i in range(4))]
+    >>> message = {"resource": resource, "domain": "a.corp", "proxy_ips": proxies,
+    ...            "id": 1, "run": 1}
+    >>> translations.assigned_ips(message, client=client, now=0.0)
+    >>> for lookup, name, family in translations.lookups():
+    ...     found = [("10.0.0.7", 60)] if family == 4 else []
+    ...     translations.resolved(lookup, family, found, now=0.1)
+    >>> translations.find("100.96.0.1", client=client, now=0.2)
+    IPv4Address('10.0.0.7')
     """
 
     def __init__(
@@ -38,7 +52,7 @@ class Translations:
         """Let a Client use a resource of names.
 
         Raises:
-            ValueError: An id is no UUID or the pattern is wrong.
+            InvalidArgument: An id is no UUID or the pattern is wrong.
         """
         self._core.authorize(client, resource, pattern)
 
@@ -70,7 +84,7 @@ class Translations:
             now: Monotonic seconds.
 
         Raises:
-            ValueError: Both or neither of addresses and error, or an unknown error.
+            InvalidArgument: Both or neither of addresses and error, or an unknown error.
         """
         given = None if addresses is None else list(addresses)
         self._core.resolved(lookup, family, given, error=error, now=now)
