@@ -1,6 +1,11 @@
 //! Devices that are none, and what would be written to one.
 
 use std::fs::File;
+use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
+
+use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
+use packet::{TcpFlags, build};
 
 use super::*;
 
@@ -22,4 +27,107 @@ fn a_descriptor_of_something_else_is_no_device() {
 
     let error = adopted.expect_err("no device").to_string();
     assert_eq!(error, "the descriptor that was left for TUN device tun-firezone is no TUN device");
+}
+
+/// The other end of something that stands in for a device.
+fn device(offers: Offers) -> (Tun, UnixDatagram) {
+    let (host, device) = UnixDatagram::pair().expect("sockets");
+    device.set_nonblocking(true).expect("a mode");
+    host.set_nonblocking(true).expect("a mode");
+    (Tun::over(File::from(OwnedFd::from(device)), offers), host)
+}
+
+fn written(host: &UnixDatagram) -> Vec<Vec<u8>> {
+    let mut buffer = vec![0; READ_BUFFER + virtio::LEN];
+    std::iter::from_fn(|| host.recv(&mut buffer).ok().map(|len| buffer[..len].to_vec())).collect()
+}
+
+/// Segments in a row of one connection, `size` bytes of payload each, and where they lie.
+fn segments(count: usize, size: usize) -> (Vec<u8>, Vec<(u32, u32)>) {
+    let ends = [1, 2].map(|host| SocketAddr::from(([10, 0, 0, host], 5000)));
+    let (mut buffer, mut ranges) = (vec![0; count * 1300], Vec::new());
+    for (i, room) in buffer.chunks_mut(1300).enumerate() {
+        let sequence = (1 + i * size) as u32;
+        let (flags, payload) = (TcpFlags::ACK, vec![i as u8; size]);
+        let len = build::tcp(ends[0], ends[1], sequence, 1, flags, 500, &payload, room);
+        ranges.push(((i * 1300) as u32, len.expect("room") as u32));
+    }
+    (buffer, ranges)
+}
+
+#[test]
+fn a_train_is_one_write_with_a_header_that_says_where_to_cut_it() {
+    let (mut tun, host) = device(Offers { tcp: true, udp: true });
+    let (mut buffer, ranges) = segments(10, 1000);
+    let (train, taken) = Train::run(&mut buffer, &ranges).expect("valid");
+
+    tun.accept(&train);
+
+    let written = written(&host);
+    assert_eq!((taken, written.len()), (10, 1));
+    let (header, packet) = written[0].split_at(virtio::LEN);
+    let word = |at: usize| u16::from_ne_bytes([header[at], header[at + 1]]);
+    assert_eq!(header[..2], [1, 1], "a partial checksum, segments of TCP over IPv4");
+    assert_eq!([2, 4, 6, 8].map(word), [40, 1000, 20, 16]);
+    assert_eq!(packet.len(), 40 + 10 * 1000);
+    assert_eq!(u16::from_be_bytes([packet[2], packet[3]]), 40 + 10 * 1000);
+    assert!(packet[40..].chunks(1000).enumerate().all(|(i, of)| of == vec![i as u8; 1000]));
+    let TunCounters { written, writes, refused, .. } = tun.counters();
+    assert_eq!((written, writes, refused), (10, 1, 0));
+}
+
+#[test]
+fn without_the_offload_each_segment_is_written_alone_and_complete() {
+    let (mut tun, host) = device(Offers::default());
+    let (mut buffer, ranges) = segments(10, 1000);
+    let (train, _) = Train::run(&mut buffer, &ranges).expect("valid");
+
+    tun.accept(&train);
+
+    let written = written(&host);
+    assert_eq!(written.len(), 10);
+    for (i, packet) in written.iter().enumerate() {
+        let (header, packet) = packet.split_at(virtio::LEN);
+        let summary = packet::parse(packet).expect("valid");
+        assert!(header == [0; virtio::LEN] && packet::verify(packet, &summary), "segment {i}");
+        assert_eq!(packet[40..], vec![i as u8; 1000]);
+    }
+}
+
+#[test]
+fn a_kernel_that_refuses_a_train_gets_this_one_and_all_others_packet_by_packet() {
+    // Whatever is written to a timer is EINVAL.
+    let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK).expect("a timer");
+    let mut tun = Tun::over(File::from(OwnedFd::from(timer)), Offers { tcp: true, udp: true });
+    let (mut buffer, ranges) = segments(10, 1000);
+    let (train, _) = Train::run(&mut buffer, &ranges).expect("valid");
+
+    tun.accept(&train);
+    assert_eq!((tun.counters().writes, tun.counters().refused), (11, 10));
+    tun.accept(&train);
+
+    assert_eq!(tun.counters().writes, 21, "no further one is tried");
+}
+
+#[test]
+fn what_is_read_says_what_is_left_to_do() {
+    let (mut tun, host) = device(Offers { tcp: true, udp: true });
+    let mut buffer = vec![0; READ_BUFFER];
+    for (header, left) in [
+        ([0, 0, 0, 0, 0, 0, 0, 0, 0, 0], Left::Nothing),
+        ([1, 0, 0, 0, 0, 0, 20, 0, 16, 0], Left::Checksum),
+        ([1, 1, 40, 0, 0xe8, 3, 20, 0, 16, 0], Left::Segments(u16::from_ne_bytes([0xe8, 3]))),
+    ] {
+        host.send(&[&header[..], &[7; 100]].concat()).expect("room");
+
+        let taken = tun.read(&mut buffer).expect("a device").expect("a packet");
+
+        assert_eq!(taken, Taken { len: 100, left });
+        assert_eq!(buffer[..100], [7; 100]);
+    }
+    host.send(&[&[1, 3, 0, 0, 9, 9, 0, 0, 0, 0], &[7; 100][..]].concat()).expect("room");
+    let taken = tun.read(&mut buffer).expect("a device").expect("a packet");
+    assert_eq!(taken.len, 0, "what was not asked for is no packet");
+    assert_eq!(tun.read(&mut buffer).expect("a device"), None);
+    assert_eq!(tun.counters().reads, 5);
 }
