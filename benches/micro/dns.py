@@ -26,6 +26,8 @@ NAMES: Final = (1, 1000)
 ROUNDS: Final = 5
 SECONDS: Final = 1
 GOAL: Final = 3.0
+QUIET: Final = 0.25
+"""Spread of a peer beyond which a comparison says nothing."""
 SERVERS: Final = ("ours", "unbound", "dnsmasq")
 COMPLETED: Final = re.compile(r"Queries completed:\s+(\d+)")
 LOST: Final = re.compile(r"Queries lost:\s+(\d+)")
@@ -120,12 +122,13 @@ def compare(count: int) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for peer in SERVERS[1:]:
         quarters = statistics.quantiles(found[peer], n=4)
+        spread = (quarters[2] - quarters[0]) / statistics.median(found[peer])
         rows.append({
             "name": "DNS over the TUN", "case": f"{count:,} names", "peer": peer,
             "goal": GOAL if peer == "unbound" else 0.0, "per_cpu_second": True,
             "ours": statistics.median(found["ours"]), "reference": statistics.median(found[peer]),
-            "spread": (quarters[2] - quarters[0]) / statistics.median(found[peer]),
-            "lost": lost["ours"], "lost_peer": lost[peer], "quiet": True,
+            "spread": spread, "quiet": spread <= QUIET,
+            "lost": lost["ours"], "lost_peer": lost[peer],
         })  # fmt: skip
     return rows
 

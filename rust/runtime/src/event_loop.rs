@@ -97,7 +97,10 @@ impl EventLoop {
             stations,
             wire,
             dns: DnsForwarder::start(dns_namespace, waker.clone())?,
-            send: SendBuffer::new(SEND_BUFFER_BYTES + outbound::FLUSH_BYTES, SEND_BUFFER_RUNS),
+            send: SendBuffer::new(
+                SEND_BUFFER_BYTES + outbound::FLUSH_BYTES,
+                SEND_BUFFER_RUNS + outbound::FLUSH_RUNS,
+            ),
             commands: commanded,
             events,
             held_events: VecDeque::new(),
@@ -203,7 +206,7 @@ impl EventLoop {
                 let error = error.to_string();
                 self.held_events.push_back(LoopEvent::TunFailed { station: number, error });
             }
-            let mut budget = self.outbound[number].budget();
+            let mut budget = outbound::TURN_BYTES;
             loop {
                 let (outbound, station) = (&mut self.outbound[number], &mut self.stations[number]);
                 if !outbound.serve(station, &mut self.send, &mut budget, now) {

@@ -3,7 +3,7 @@
 use std::io;
 
 use packet::{Instant, SendBuffer, Train};
-use tunnel::Io;
+use tunnel::{Io, SEND_BUFFER_RUNS};
 
 use crate::event_loop::Station;
 use crate::queue::TrainQueue;
@@ -14,9 +14,11 @@ const READS: usize = 16;
 /// Turns in a row that found a packet before more than one is read in a turn.
 const TURNS: u8 = 4;
 /// Bytes handed over in a turn, so that what arrives meanwhile does not wait long: some 100 to 200 µs.
-const TURN_BYTES: usize = 192 * 1024;
+pub(crate) const TURN_BYTES: usize = 192 * 1024;
 /// Bytes of datagrams that wait for others to be sent with, as long as more packets are there.
 pub(crate) const FLUSH_BYTES: usize = 160 * 1024;
+/// Runs of datagrams that wait so: packets to many peers take one each.
+pub(crate) const FLUSH_RUNS: usize = 64;
 
 /// The way of one station's packets from its device to its endpoint.
 #[derive(Debug)]
@@ -48,6 +50,9 @@ impl Outbound {
     /// What the kernel says of the device.
     pub(crate) fn set_readable(&mut self, readable: bool) {
         self.readable = readable;
+        if !readable {
+            self.full_turns = 0;
+        }
     }
 
     /// Reads what waits in the device, as far as there is room; returns an error the first time.
@@ -85,12 +90,7 @@ impl Outbound {
         None
     }
 
-    /// Bytes that [`Self::serve`] may hand over in a turn.
-    pub(crate) fn budget(&self) -> usize {
-        TURN_BYTES
-    }
-
-    /// Hands packets to the endpoint until what it wrote is to be sent; returns whether there was
+    /// Hands packets to the endpoint, at most `budget` bytes, until what it wrote is to be sent; returns whether there was
     /// anything to hand over.
     pub(crate) fn serve(
         &mut self,
@@ -100,7 +100,7 @@ impl Outbound {
         now: Instant,
     ) -> bool {
         let mut served_any = false;
-        while *budget > 0 && send.used() < FLUSH_BYTES {
+        while *budget > 0 && may_wait(send) {
             let Some(served) = self.queue.pop() else { break };
             served_any = true;
             *budget = budget.saturating_sub(served.taken.len.max(1));
@@ -110,6 +110,12 @@ impl Outbound {
         }
         served_any
     }
+}
+
+/// Whether what was written may wait for more: an input needs as much room as an empty buffer of the
+/// least size has, in bytes and in runs.
+fn may_wait(send: &SendBuffer) -> bool {
+    send.used() < FLUSH_BYTES && send.free_runs() >= SEND_BUFFER_RUNS
 }
 
 /// Hands over what was read as one packet.
@@ -133,6 +139,40 @@ fn hand_over(
         }
         Err(why) => {
             endpoint.handle_malformed(bytes, why, now, &mut Io { send, host: tun });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use packet::Class;
+    use tunnel::SEND_BUFFER_BYTES;
+
+    use super::*;
+
+    /// Lone packets of one size to peers of their own, or all to one, for as long as they may wait.
+    fn filled(size: usize, peers: u16) -> SendBuffer {
+        let bytes = SEND_BUFFER_BYTES + FLUSH_BYTES;
+        let mut send = SendBuffer::new(bytes, SEND_BUFFER_RUNS + FLUSH_RUNS);
+        let mut port = 0;
+        while may_wait(&send) {
+            let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 1 + port % peers));
+            let run = send.open_run(remote, 0, Class::Data, 1, size, size);
+            run.expect("an input finds room").commit();
+            port += 1;
+        }
+        send
+    }
+
+    #[test]
+    fn an_input_finds_room_whomever_the_packets_before_it_were_for() {
+        for (size, peers) in [(96, 1), (96, 1000), (1312, 1), (1312, 1000)] {
+            let send = filled(size, peers);
+
+            assert!(send.room() + size >= SEND_BUFFER_BYTES, "{size} bytes to {peers}");
+            assert!(send.free_runs() + 1 >= SEND_BUFFER_RUNS, "{size} bytes to {peers}");
         }
     }
 }

@@ -13,8 +13,8 @@
 //! 4. [`Endpoint::poll_timeout`] says when `handle_timeout` is wanted if nothing else comes first. It
 //!    may be `now`: then there was more to send than the buffer had room for.
 //!
-//! `Io::send` must be empty, and hold at least [`SEND_BUFFER_BYTES`] in [`SEND_BUFFER_RUNS`] runs,
-//! when an input is given; then no input finds it full. Packets for the host leave through
+//! `Io::send` must have room for at least [`SEND_BUFFER_BYTES`] in [`SEND_BUFFER_RUNS`] runs when an
+//! input is given; then no input finds it full. What several inputs wrote may be sent at once. Packets for the host leave through
 //! [`Io::host`] during the call.
 //!
 //! Nothing here reads a clock, a socket or a random source; the same inputs give the same outputs.
