@@ -125,7 +125,7 @@ floods: setup ## Flood a Gateway with handshakes, and count what others notice; 
 	$(BIN)/python -m tests.floods.run $(ARGS)
 
 .PHONY: faults
-faults: ## Plant one fault after the other and see a test of its rule fail; writes docs/results/faults.md
+faults: ## Plant one fault after the other and see a test fail; writes docs/results/faults.md
 	python3 -m tests.faults.run $(ARGS)
 
 # Paths of benchmark programs come from cargo: their names carry a hash.

@@ -1,12 +1,14 @@
 """Prove that the tests can fail: plant one fault at a time and see a test of its rule fail.
 
-Each `Rnn-name.patch` beside this file begins with two lines and then is a diff:
+Each patch beside this file is `Rnn-name` after a rule or `area-name` after a crate, begins with two
+lines and then is a diff:
 
     fault: what is wrong now, in a sentence
     crates: the crates whose tests are run, for instance `nat simulation`
 
-The tests run are those whose names begin with the rule's number, in a copy of the tree. A fault is
-caught if one of them fails; a patch that does not apply or does not compile is an error of its own.
+The tests run are those whose names begin with the rule's number, or all of the crates for a fault
+in an area, in a copy of the tree. A fault is caught if one of them fails; a patch that does not
+apply or does not compile is an error of its own.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ FAULTS = Path(__file__).parent
 BUILD = ROOT / "target" / "faults"
 TREE = BUILD / "tree"
 HEADER = re.compile(r"fault: (?P<fault>.+)\ncrates: (?P<crates>.+)\n")
-ROW = re.compile(r"\| (R\d+) \| (.+) \| (.+) \| (\d{4}-\d\d-\d\d) \|")
+ROW = re.compile(r"\| (R\d+|[a-z]+) \| (.+) \| (.+) \| (\d{4}-\d\d-\d\d) \|")
+RULE = re.compile(r"R\d+")
 FAILED_TEST = re.compile(r"^test (\S+) \.\.\. FAILED$", re.MULTILINE)
 TIMEOUT = 300
 ENVIRONMENT = {
@@ -48,9 +51,15 @@ class Fault:
     """One planted fault."""
 
     path: Path
-    rule: str
+    place: str
+    """The rule that it breaks, or the area that it lies in."""
     what: str
     crates: tuple[str, ...]
+
+    @property
+    def tests(self) -> tuple[str, ...]:
+        """What the names of its tests begin with; nothing if all are."""
+        return (f"{self.place.lower()}_",) if RULE.fullmatch(self.place) else ()
 
 
 @dataclass(frozen=True)
@@ -67,8 +76,8 @@ def read(path: Path) -> Fault:
     header = HEADER.match(path.read_text())
     if header is None:
         sys.exit(f"{path.name}: the first two lines are 'fault: …' and 'crates: …'")
-    rule = path.name.split("-")[0]
-    return Fault(path, rule, header["fault"], tuple(header["crates"].split()))
+    place = path.name.split("-")[0]
+    return Fault(path, place, header["fault"], tuple(header["crates"].split()))
 
 
 def copy_tree(into: Path) -> None:
@@ -128,7 +137,7 @@ def build(tree: Path, crates: Iterable[str]) -> str | None:
 
 
 def test(tree: Path, crates: Iterable[str], *filters: str) -> tuple[str, ...]:
-    """Run the tests whose names hold a filter; return those that failed."""
+    """Run the tests whose names hold a filter, or all; return those that failed."""
     with subprocess.Popen(
         cargo_test(crates, "--", *filters),
         cwd=tree,
@@ -148,21 +157,30 @@ def test(tree: Path, crates: Iterable[str], *filters: str) -> tuple[str, ...]:
 
 
 def run(fault: Fault, tree: Path) -> Outcome:
-    """Run the rule's tests over the faulty tree."""
+    """Run the fault's tests over the faulty tree."""
     if build(tree, fault.crates):
         return Outcome(fault, (), "does not compile")
-    return Outcome(fault, test(tree, fault.crates, f"{fault.rule.lower()}_"))
+    return Outcome(fault, test(tree, fault.crates, *fault.tests))
 
 
 def sound(tree: Path, faults: list[Fault]) -> bool:
-    """Without a fault all rules' tests pass; else a failure would prove nothing."""
-    crates = sorted({crate for fault in faults for crate in fault.crates})
-    rules = sorted({f"{fault.rule.lower()}_" for fault in faults})
-    errors = build(tree, crates)
-    failed = () if errors else test(tree, crates, *rules)
-    if errors or failed:
-        print("without any fault:", errors or ", ".join(failed), file=sys.stderr)
-    return not errors and not failed
+    """Without a fault all their tests pass; else a failure would prove nothing."""
+    if errors := build(tree, crates_of(faults)):
+        print("without any fault:", errors, file=sys.stderr)
+        return False
+    of_rules = [fault for fault in faults if fault.tests]
+    of_areas = [fault for fault in faults if not fault.tests]
+    rules = sorted({name for fault in of_rules for name in fault.tests})
+    failed = test(tree, crates_of(of_rules), *rules) if of_rules else ()
+    failed += test(tree, crates_of(of_areas)) if of_areas else ()
+    if failed:
+        print("without any fault:", ", ".join(failed), file=sys.stderr)
+    return not failed
+
+
+def crates_of(faults: list[Fault]) -> list[str]:
+    """Return the crates whose tests are run for any of the faults."""
+    return sorted({crate for fault in faults for crate in fault.crates})
 
 
 def plant(fault: Fault, tree: Path) -> Outcome:
@@ -176,7 +194,7 @@ def plant(fault: Fault, tree: Path) -> Outcome:
 
 
 def standing(page: Path) -> dict[tuple[str, str], tuple[str, ...]]:
-    """Return the rows of the page as it is, by rule and fault."""
+    """Return the rows of the page as it is, by place and fault."""
     lines = page.read_text().splitlines() if page.exists() else []
     rows = (match.groups() for match in map(ROW.fullmatch, lines) if match)
     return {row[:2]: row for row in rows}
@@ -186,20 +204,21 @@ def row(outcome: Outcome) -> tuple[str, ...]:
     """Return what the page tells of a fault that was planted today."""
     first = outcome.error or (f"`{outcome.caught_by[0]}`" if outcome.caught_by else "**nothing**")
     more = f" and {len(outcome.caught_by) - 1} more" if len(outcome.caught_by) > 1 else ""
-    return (outcome.fault.rule, outcome.fault.what, first + more, results.today())
+    return (outcome.fault.place, outcome.fault.what, first + more, results.today())
 
 
 def report(faults: list[Fault], rows: dict[tuple[str, str], tuple[str, ...]]) -> list[str]:
     """Write the page: the faults that there are, each with what came of it last."""
-    told = [rows[key] for fault in faults if (key := (fault.rule, fault.what)) in rows]
+    told = [rows[key] for fault in faults if (key := (fault.place, fault.what)) in rows]
     caught = sum(by.startswith("`") for _, _, by, _ in told)
     return [
         "# Planted faults",
         "",
-        "Written by `make faults`. One fault at a time; caught means that a test of its rule",
-        "failed, all of which pass without it. A run of some faults renews their rows alone.",
+        "Written by `make faults`. One fault at a time; caught means that a test of its rule, or",
+        "of the crate that it lies in, failed, all of which pass without it. A run of some faults",
+        "renews their rows alone.",
         "",
-        *results.table(("rule", "fault", "caught by", "on"), told),
+        *results.table(("rule or crate", "fault", "caught by", "on"), told),
         "",
         f"{caught} of {len(told)} caught.",
     ]
@@ -208,10 +227,10 @@ def report(faults: list[Fault], rows: dict[tuple[str, str], tuple[str, ...]]) ->
 def main() -> int:
     """Plant every fault, or those named, and say which no test caught."""
     parser = results.options(__doc__, "faults.md")
-    parser.add_argument("names", nargs="*", help="beginnings of file names, for instance R07")
+    parser.add_argument("names", nargs="*", help="beginnings of file names, as R07 or dns")
     given = parser.parse_args()
     names = given.names
-    faults = [read(path) for path in sorted(FAULTS.glob("R*.patch"))]
+    faults = [read(path) for path in sorted(FAULTS.glob("*.patch"))]
     chosen = [f for f in faults if not names or f.path.name.startswith(tuple(names))]
     copy_tree(TREE)
     if not sound(TREE, chosen):
