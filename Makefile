@@ -143,15 +143,15 @@ bench: setup demo-setup ## Compare the core with references and peers (15 minute
 	cargo bench --locked -p bench-core --bench times > $(BENCH)/times.txt
 	PATH=$(TOOLS)/bin:$$PATH cargo bench --locked -p bench-core --bench instructions > $(BENCH)/instructions.txt
 	binary=$(call BENCH_BINARY,simulation,path) && $(BIN)/python -m benches.micro.instructions $$binary
-	$(BIN)/pytest benches/python -q -p no:cacheprovider --benchmark-disable-gc --benchmark-warmup=on --benchmark-min-rounds=30 --benchmark-max-time=0.5 --benchmark-columns=min,median,iqr,ops --benchmark-json=$(BENCH)/python.json
+	rm -rf $(BENCH)/wheel && $(BIN)/python -m pip install --quiet --no-deps --target $(BENCH)/wheel $(CARGO_TARGET_DIR)/wheels/release/*.whl
+	beside=$(call BENCH_BINARY,bench-core,beside) && BESIDE=$$beside PYTHONPATH=$(BENCH)/wheel $(BIN)/pytest benches/python -q -p no:cacheprovider --benchmark-disable-gc --benchmark-columns=min,median,iqr --benchmark-json=$(BENCH)/python.json
 	$(DEMO_VENV)/bin/python -m benches.micro.dns $(BENCH)/dns.jsonl
 	$(BIN)/python -m benches.micro.page $(BENCH)
 
 .PHONY: bench-compare
-bench-compare: setup ## Show what a change did to the core's times: BASE=commit (ARGS=flows: that part alone)
+bench-compare: $(VENV)/.stamp ## Show what a change did to the core's times: BASE=commit (ARGS=flows: that part alone)
 	rm -rf $(BENCH)/base && git worktree prune && git worktree add --force --detach $(BENCH)/base $(BASE)
-	cd $(BENCH)/base && CARGO_TARGET_DIR=$(BENCH)/base-target cargo bench --locked -p bench-core --bench ratios --no-run
-	binary=$(call BENCH_BINARY,bench-core,ratios) && base=$$(ls -t $(BENCH)/base-target/release/deps/ratios-* | grep -v '[.]d$$' | head -1) && $(BIN)/python -m benches.micro.compare $$base $$binary $(ARGS)
+	binary=$(call BENCH_BINARY,bench-core,ratios) && base=$$(cd $(BENCH)/base && echo $(call BENCH_BINARY,bench-core,ratios)) && $(BIN)/python -m benches.micro.compare $$base $$binary $(ARGS)
 	git worktree remove --force $(BENCH)/base
 
 # From the release wheel, as users have it.

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["counts", "distributions", "ratios", "times"]
+__all__ = ["QUIET", "counts", "distributions", "python", "ratios", "times"]
+
+QUIET: Final = 0.25
+"""Spread of a peer beyond which a comparison says nothing."""
 
 _UNITS: Final = {"ns": 1.0, "µs": 1e3, "ms": 1e6, "s": 1e9}
 _ROW: Final = re.compile(r"^(?P<tree>[│├╰─\s]*)(?P<name>[\w ]+?)\s{2,}(?P<rest>.*)$")
@@ -36,6 +39,29 @@ def _rows(file: Path) -> list[dict[str, Any]]:
     if not file.exists():
         return []
     return [json.loads(line) for line in file.read_text().splitlines() if line.startswith("{")]
+
+
+def python(file: Path) -> list[dict[str, Any]]:
+    """Read pytest-benchmark's report: comparisons, each put together from its sides and turns."""
+    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for run in json.loads(file.read_text())["benchmarks"] if file.exists() else []:
+        info, stats = run["extra_info"], run["stats"]
+        key = (info["what"], info["case"], info["peer"])
+        named = dict(zip(("name", "case", "peer"), key, strict=True), goal=info["goal"])
+        row = rows.setdefault(key, {**named, "ours": [], "reference": [], "spread": 0.0})
+        side = "ours" if info["side"] == "ours" else "reference"
+        row[side].append(info.get("nanos", stats["min"] * 1e9 / info["units"]))
+        if side == "reference" and "nanos" not in info:
+            row["spread"] = max(row["spread"], stats["iqr"] / stats["median"])
+    return [_put_together(row) for row in rows.values() if row["ours"] and row["reference"]]
+
+
+def _put_together(row: dict[str, Any]) -> dict[str, Any]:
+    """Let the least of the turns count; how far those of the peer are apart is spread, too."""
+    theirs = row["reference"]
+    spread = max(row["spread"], max(theirs) / min(theirs) - 1)
+    least = {"ours": min(row["ours"]), "reference": min(theirs)}
+    return {**row, **least, "spread": spread, "quiet": spread <= QUIET}
 
 
 def times(file: Path) -> dict[str, dict[str, float]]:

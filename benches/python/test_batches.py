@@ -1,73 +1,78 @@
-"""The scripting API per packet: batches of 256, against scapy. Nothing here passes or fails."""
+"""Parse, NAT and checksums beside scapy and dpkt, and ways to make a batch."""
 
 from __future__ import annotations
 
 import socket
-from typing import Any
+from itertools import accumulate
+from typing import TYPE_CHECKING
 
 import dpkt
+from benches.python.harness import Row
 from scapy.layers.inet import IP, UDP
 
 from firezone.nat import FlowTable, PacketBatch, udp
 
+if TYPE_CHECKING:
+    from benches.python.harness import Measure
+
 CLIENT, PROXY, REAL = "100.64.0.1", "100.96.0.1", "10.0.0.7"
 COUNT = 256
+PACKETS = [udp(CLIENT, 5000 + i, PROXY, 443, bytes(1200)) for i in range(COUNT)]
+WHAT = "parse, NAT and checksums, from bytes to bytes"
 
 
-def packets() -> list[bytes]:
-    """Make datagrams of 256 flows."""
-    return [udp(CLIENT, 5000 + i, PROXY, 443, bytes(1200)) for i in range(COUNT)]
+def ours() -> list[bytes]:
+    """Translate packets that are bytes into such."""
+    batch = PacketBatch(PACKETS)
+    return list(TABLE.translate_out(batch, addresses={PROXY: REAL}, now=1.0).packets)
 
 
-def warm() -> tuple[FlowTable, PacketBatch]:
-    """Make a table in which the flows of a batch stand."""
-    table, batch = FlowTable(seed=1), PacketBatch(packets())
-    table.translate_out(batch, peer=0, addresses={PROXY: REAL}, now=1.0)
-    return table, batch
+TABLE = FlowTable(seed=1)
 
 
-def test_translate_out(benchmark: Any) -> None:
-    """A batch of 256 packets through the flow table."""
-    table, batch = warm()
-    benchmark.extra_info.update(what="`FlowTable.translate_out`, batch of 256", packets=COUNT)
-
-    benchmark(table.translate_out, batch, peer=0, addresses={PROXY: REAL}, now=1.0)
-
-
-def test_translate_out_alone(benchmark: Any) -> None:
-    """The cost of a call: a batch of one."""
-    table, _ = warm()
-    batch = PacketBatch(packets()[:1])
-    benchmark.extra_info.update(what="`FlowTable.translate_out`, one packet", packets=1)
-
-    benchmark(table.translate_out, batch, peer=0, addresses={PROXY: REAL}, now=1.0)
-
-
-def test_dpkt(benchmark: Any) -> None:
-    """The same with dpkt."""
-    raw, real = packets()[0], socket.inet_aton(REAL)
-
-    def translate() -> bytes:
+def with_dpkt() -> list[bytes]:
+    """Do the same with dpkt; the flow is found in a dict."""
+    real = {socket.inet_aton(PROXY): socket.inet_aton(REAL)}
+    translated = []
+    for raw in PACKETS:
         packet = dpkt.ip.IP(raw)
-        packet.dst, packet.sum, packet.data.sum = real, 0, 0
-        return bytes(packet)
-
-    benchmark.extra_info.update(what="dpkt: parse, rewrite, checksum", packets=1)
-
-    benchmark(translate)
+        packet.dst, packet.sum, packet.data.sum = real[packet.dst], 0, 0
+        translated.append(bytes(packet))
+    return translated
 
 
-def test_scapy(benchmark: Any) -> None:
-    """The same with scapy: parse, rewrite, compute the checksums anew."""
-    raw = packets()[0]
-
-    def translate() -> bytes:
+def with_scapy() -> list[bytes]:
+    """Do the same with scapy."""
+    real, translated = {PROXY: REAL}, []
+    for raw in PACKETS[:16]:
         packet = IP(raw)
-        packet[IP].dst = REAL
+        packet[IP].dst = real[packet[IP].dst]
         del packet[IP].chksum
         del packet[UDP].chksum
-        return bytes(packet)
+        translated.append(bytes(packet))
+    return translated
 
-    benchmark.extra_info.update(what="scapy: parse, rewrite, checksum", packets=1)
 
-    benchmark(translate)
+def test_dpkt(measure: Measure) -> None:
+    """Beside dpkt."""
+    assert with_dpkt() == ours()
+    measure(Row(WHAT, f"{COUNT} datagrams", "dpkt", 10.0), COUNT, ours=ours, peer=with_dpkt)
+
+
+def test_scapy(measure: Measure) -> None:
+    """Beside scapy, which gets fewer to do."""
+    assert with_scapy() == ours()[:16]
+    units = COUNT if measure.side == "ours" else 16
+    measure(Row(WHAT, f"{COUNT} datagrams", "scapy", 50.0), units, ours=ours, peer=with_scapy)
+
+
+def test_ways_to_make_a_batch(measure: Measure) -> None:
+    """A buffer with offsets beside a list of bytes."""
+    buffer = b"".join(PACKETS)
+    offsets = list(accumulate((len(packet) for packet in PACKETS[:-1]), initial=0))
+    measure(
+        Row("a batch is made", f"{COUNT} datagrams, buffer and offsets", "list of bytes"),
+        COUNT,
+        ours=lambda: PacketBatch.from_buffer(buffer, offsets),
+        peer=lambda: PacketBatch(PACKETS),
+    )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 
+import numpy as np
 import pytest
 
 from firezone.errors import FirezoneError, InvalidArgument
@@ -92,3 +94,46 @@ def test_rows_and_counters_are_frozen() -> None:
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(row, field, None)
         assert not hasattr(row, "__dict__")
+
+
+def test_columns_of_flows_say_what_their_rows_say() -> None:
+    table = used()
+    table.translate_out(
+        PacketBatch([udp("fd00::1", 7, "fd00:2021:1111:8000::1", 53, b"q")]),
+        addresses={"fd00:2021:1111:8000::1": "fd77::7"},
+        now=14.0,
+    )
+
+    flows, columns = table.flows(), table.columns()
+
+    assert len(flows) == 11
+    same = (
+        "peer", "client_port", "remote_port", "outside_port", "answered", "sent_bytes",
+        "sent_packets", "received_bytes", "received_packets", "opened", "last_seen",
+    )  # fmt: skip
+    for name in same:
+        assert getattr(columns, name).tolist() == [getattr(flow, name) for flow in flows]
+    assert columns.protocol.tolist() == [17] * 11
+    for column, texts in ((columns.proxy, [flow.proxy for flow in flows]),
+                          (columns.real, [flow.real for flow in flows])):  # fmt: skip
+        assert column.shape == (11, 16)
+        found = [ipaddress.IPv6Address(bytes(row)) for row in np.asarray(column)]
+        assert [str(address.ipv4_mapped or address) for address in found] == texts
+    assert columns.answered.readonly
+
+
+def test_the_same_addresses_need_not_be_the_same_dict() -> None:
+    table, known = FlowTable(seed=1), {PROXY: REAL}
+    packet = PacketBatch([udp(CLIENT, 1, PROXY, 53, b"q")])
+    table.translate_out(packet, addresses=known, now=0.0)
+
+    known[PROXY] = "127.0.0.8"  # the same dict, and it says something else now
+    other = PacketBatch([udp(CLIENT, 2, PROXY, 53, b"q")])
+    moved = table.translate_out(other, addresses=known, now=0.0)
+    none = table.translate_out(
+        PacketBatch([udp(CLIENT, 3, PROXY, 53, b"q")]), addresses={}, now=0.0
+    )
+
+    assert moved.packets[0][16:20] == bytes([127, 0, 0, 8])
+    assert none.verdicts == ["no_address"]
+    assert {flow.client_port: flow.real for flow in table.flows()} == {1: REAL, 2: "127.0.0.8"}

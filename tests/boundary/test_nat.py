@@ -8,12 +8,14 @@ import ipaddress
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 
+from firezone.errors import InvalidArgument
 from firezone.nat import (
     FlowTable,
     PacketBatch,
@@ -288,6 +290,37 @@ def test_a_pair_carries_a_flow_through_a_name_in_virtual_time() -> None:
 def test_a_wrong_argument_is_a_value_error(wrong: object) -> None:
     with pytest.raises(ValueError, match=r".+"):
         wrong()  # type: ignore[operator]
+
+
+def test_messages_cross_as_objects_of_every_kind() -> None:
+    pair = Pair()
+    resource = {"id": RESOURCE_ID, "type": "dns", "address": "*.corp", "filters": []}
+    pair.authorize(types.MappingProxyType(resource))
+    pair.query("wiki.corp")
+    pair.advance(1.0)
+
+    events = {event["type"]: event for _, _, event in pair.events()}
+    assert events["resolve_domain"]["name"] == "wiki.corp"
+    assert isinstance(events["resolve_domain"]["lookup"], int)
+    assert all(isinstance(address, str) for address in events["proxies_assigned"]["ipv4"])
+
+
+def test_what_no_message_is_made_of_is_refused() -> None:
+    circle: list[object] = []
+    circle.append(circle)
+    pair = Pair()
+
+    for wrong, why in (
+        ({"type": circle}, "too deep"),
+        ({"type": float("nan")}, "not finite"),
+        ({"type": 1 << 64}, "over 64 bits"),
+    ):
+        with pytest.raises(InvalidArgument, match=why):
+            pair.command("client", wrong)
+    with pytest.raises(TypeError, match="bytes is none"):
+        pair.command("client", {"type": b"bytes"})
+    with pytest.raises(TypeError):
+        pair.command("client", {1: "one"})  # type: ignore[dict-item]
 
 
 def test_the_examples_of_the_documentation_run() -> None:

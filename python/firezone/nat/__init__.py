@@ -20,7 +20,7 @@ addresses are `ipaddress` objects or strings. Objects may be shared between thre
 
 from __future__ import annotations
 
-from firezone._core import VERDICTS, Columns, PacketBatch, Verdicts
+from firezone._core import VERDICTS, Columns, FlowColumns, PacketBatch, Verdicts
 
 from .counters import BufferCounters, FlowCounters, ResourceNatCounters, TranslationsCounters
 from .flow_table import Flow, FlowEvent, FlowTable
@@ -37,6 +37,7 @@ __all__ = [
     "Columns",
     "Deliveries",
     "Flow",
+    "FlowColumns",
     "FlowCounters",
     "FlowEvent",
     "FlowTable",

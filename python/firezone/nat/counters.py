@@ -9,7 +9,12 @@ __all__ = ["BufferCounters", "FlowCounters", "ResourceNatCounters", "Translation
 
 @dataclass(frozen=True, slots=True)
 class FlowCounters:
-    """Of a `FlowTable` (R39). `live` and `resting` are what is there now."""
+    """Of a `FlowTable` (R39). `live` and `resting` are what is there now.
+
+    >>> from firezone.nat import FlowTable
+    >>> FlowTable().counters().opened
+    0
+    """
 
     live: int
     """Flows now."""
@@ -49,7 +54,15 @@ class FlowCounters:
 
 @dataclass(frozen=True, slots=True)
 class BufferCounters:
-    """Of a `PacketBuffer`: packets, by what became of them (R11-R16)."""
+    """Of a `PacketBuffer`: packets, by what became of them (R11-R16).
+
+    >>> from firezone.nat import PacketBatch, PacketBuffer
+    >>> buffer = PacketBuffer()
+    >>> buffer.push(buffer.open(now=0.0), PacketBatch([b"?"]), now=0.0)
+    ['malformed']
+    >>> buffer.counters().refused_malformed
+    1
+    """
 
     stored: int
     """Packets stored."""
@@ -83,7 +96,14 @@ class BufferCounters:
 
 @dataclass(frozen=True, slots=True)
 class ResourceNatCounters:
-    """Of a `ResourceNat` (R01-R08)."""
+    """Of a `ResourceNat` (R01-R08).
+
+    >>> from firezone.nat import ResourceNat
+    >>> nat = ResourceNat()
+    >>> nat.query("wiki.corp", now=0.0)
+    >>> nat.counters().queries
+    1
+    """
 
     queries: int
     """Queries that it was told of."""
@@ -103,7 +123,12 @@ class ResourceNatCounters:
 
 @dataclass(frozen=True, slots=True)
 class TranslationsCounters:
-    """Of `Translations` (R17-R25)."""
+    """Of `Translations` (R17-R25).
+
+    >>> from firezone.nat import Translations
+    >>> Translations().counters().lookups
+    0
+    """
 
     announcements: int
     """AssignedIps messages taken."""

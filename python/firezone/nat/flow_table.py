@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from firezone import _core
-
-from .counters import FlowCounters
 
 Protocol = Literal["tcp", "udp", "icmp"]
 
@@ -17,7 +14,15 @@ __all__ = ["Flow", "FlowEvent", "FlowTable"]
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A flow, from the Client to the real address and back (R39)."""
+    """A flow, from the Client to the real address and back (R39).
+
+    >>> from firezone.nat import FlowTable, PacketBatch, tcp
+    >>> table, batch = FlowTable(), PacketBatch([tcp("100.64.0.1", 5000, "100.96.0.1", 443)])
+    >>> sent = table.translate_out(batch, addresses={"100.96.0.1": "10.0.0.7"}, now=2.0)
+    >>> flow = table.flows()[0]
+    >>> flow.protocol, flow.proxy, flow.sent_packets, flow.answered
+    ('tcp', '100.96.0.1', 1, False)
+    """
 
     peer: int
     """Number of the Client."""
@@ -51,7 +56,16 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class FlowEvent:
-    """What happened to a flow."""
+    """What happened to a flow.
+
+    >>> from firezone.nat import FlowTable, PacketBatch, tcp
+    >>> table, batch = FlowTable(), PacketBatch([tcp("100.64.0.1", 5000, "100.96.0.1", 443)])
+    >>> sent = table.translate_out(batch, addresses={"100.96.0.1": "10.0.0.7"}, now=2.0)
+    >>> table.end_proxy("100.96.0.1", now=3.0)
+    1
+    >>> [(event.event, event.reason) for event in table.events()]
+    [('opened', None), ('closed', 'proxy_moved')]
+    """
 
     event: Literal["opened", "closed"]
     """Which of the two."""
@@ -60,11 +74,6 @@ class FlowEvent:
     `peer_removed`."""
     flow: Flow
     """The flow, as it was then."""
-
-    @classmethod
-    def of(cls, row: dict[str, Any]) -> FlowEvent:
-        """Make one of a row of the core."""
-        return cls(row.pop("event"), row.pop("reason"), Flow(**row))
 
 
 class FlowTable(_core.FlowTable):
@@ -76,28 +85,3 @@ class FlowTable(_core.FlowTable):
     """
 
     __slots__ = ()
-
-    def flows(self) -> list[Flow]:
-        """Return a row per flow, in no particular order (R40).
-
-        >>> from firezone.nat import FlowTable, PacketBatch, udp
-        >>> table = FlowTable(seed=1)
-        >>> batch = PacketBatch([udp("100.64.0.1", 5000, "100.96.0.1", 53, b"ping")])
-        >>> table.translate_out(batch, addresses={"100.96.0.1": "10.0.0.7"}, now=2.0).verdicts
-        ['translated']
-        >>> [flow] = table.flows()
-        >>> flow.real, flow.remote_port, flow.sent_bytes, flow.opened
-        ('10.0.0.7', 53, 32, 2.0)
-        """
-        return [Flow(**row) for row in json.loads(self.flows_json())]
-
-    def events(self) -> list[FlowEvent]:
-        """Take what was opened and closed since the last call, oldest first (R39).
-
-        At most 16,384 wait; those that were dropped are counted (`events_dropped`).
-        """
-        return [FlowEvent.of(row) for row in json.loads(self.events_json())]
-
-    def counters(self) -> FlowCounters:
-        """Return what happened so far, and what is there now (R39)."""
-        return FlowCounters(**json.loads(self.counters_json()))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from firezone import _core
 
-from .counters import BufferCounters
-
 if TYPE_CHECKING:
     from firezone._core import PacketBatch
+
+    from .counters import BufferCounters
 
 __all__ = ["PacketBuffer"]
 
@@ -64,18 +63,26 @@ class PacketBuffer:
 
         Returns:
             The handle of the queue.
+
+        Raises:
+            InvalidArgument: `now` is negative.
         """
         return self._core.open(now=now, overwrite=overwrite)
 
     def push(self, queue: int, batch: PacketBatch, *, now: float) -> list[str]:
         """Put packets into a queue.
 
+        Args:
+            queue: Its handle.
+            batch: The packets, which are copied.
+            now: Monotonic seconds.
+
         Returns:
             For each packet `stored`, `duplicate`, `replaced`, or why it was refused: `queue_bytes`,
             `queue_packets`, `flow_share`, `queue_share`, `total`, `malformed`.
 
         Raises:
-            InvalidArgument: The queue is not open.
+            InvalidArgument: The queue is not open, or `now` is negative.
         """
         return self._core.push(queue, batch, now=now)
 
@@ -107,4 +114,4 @@ class PacketBuffer:
 
     def counters(self) -> BufferCounters:
         """Return what happened so far."""
-        return BufferCounters(**json.loads(self._core.counters()))
+        return self._core.counters()

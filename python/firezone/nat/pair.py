@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from firezone import _core
@@ -24,7 +23,13 @@ _EPHEMERAL = 49_152
 
 
 class Deliveries(NamedTuple):
-    """Packets that an end handed to its host, and when."""
+    """Packets that an end handed to its host, and when.
+
+    >>> from firezone.nat import Pair
+    >>> packets, times = Pair().deliveries("client")
+    >>> len(packets), times
+    (0, [])
+    """
 
     packets: PacketBatch
     """In order."""
@@ -82,7 +87,7 @@ class Pair:
             "data": dict(data or {}),
             "control": dict(control or {}),
         }
-        self._core = _core.Pair(json.dumps(settings))
+        self._core = _core.Pair(settings)
         self._queries = 0
 
     @property
@@ -100,23 +105,45 @@ class Pair:
 
         Raises:
             InvalidArgument: The resource is not one.
+            TypeError: A value in it is none of dict, list, str, int, float, bool, None.
         """
-        self._core.authorize(json.dumps(resource), expires_in=expires_in)
+        self._core.authorize(resource, expires_in=expires_in)
 
     def command(self, side: Side, command: Mapping[str, object]) -> None:
         """Give a command to an end, in the shapes of the core's messages.
 
+        Args:
+            side: `client` or `gateway`.
+            command: The command; its member `type` says which.
+
         Raises:
-            InvalidArgument: The end does not know it.
+            InvalidArgument: The end does not know it, or is none.
+            TypeError: A value in it is none of dict, list, str, int, float, bool, None.
         """
-        self._core.command(side, json.dumps(command))
+        self._core.command(side, command)
 
     def send(self, side: Side, batch: PacketBatch) -> int:
-        """Let the host of an end send packets; return how many were malformed."""
+        """Let the host of an end send packets; return how many were malformed.
+
+        Args:
+            side: `client` or `gateway`.
+            batch: The packets, sent at once.
+
+        Raises:
+            InvalidArgument: The end is none.
+        """
         return self._core.send(side, batch)
 
     def query(self, name: str, record: str = "A") -> None:
-        """Let the Client's host ask DNS for a name; the answer is a delivery to it."""
+        """Let the Client's host ask DNS for a name; the answer is a delivery to it.
+
+        Args:
+            name: The name.
+            record: Type of the record, as in a zone file.
+
+        Raises:
+            dns.exception.DNSException: It is no name or no type.
+        """
         import dns.message  # noqa: PLC0415 - a script that asks nothing need not load dnspython
 
         self._queries += 1
@@ -126,7 +153,11 @@ class Pair:
         self.send("client", PacketBatch([packet]))
 
     def advance(self, until: float) -> None:
-        """Move the clock to `until` seconds, doing all that falls due on the way."""
+        """Move the clock to `until` seconds, doing all that falls due on the way.
+
+        Raises:
+            InvalidArgument: `until` is negative.
+        """
         self._core.advance(until)
 
     def next_wake(self) -> float | None:
@@ -134,9 +165,16 @@ class Pair:
         return self._core.next_wake()
 
     def deliveries(self, side: Side) -> Deliveries:
-        """Take what was delivered to the host of an end."""
+        """Take what was delivered to the host of an end.
+
+        Args:
+            side: `client` or `gateway`.
+
+        Raises:
+            InvalidArgument: The end is none.
+        """
         return Deliveries(*self._core.deliveries(side))
 
     def events(self) -> list[tuple[float, str, dict[str, Any]]]:
         """Take all events: when, of which end, and what."""
-        return [(at, side, json.loads(event)) for at, side, event in self._core.events()]
+        return self._core.events()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from firezone import _core
-
-from .counters import ResourceNatCounters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ._types import Address
+    from .counters import ResourceNatCounters
 
 __all__ = ["ResourceNat"]
 
@@ -66,27 +64,74 @@ class ResourceNat:
         self._core.establish(name, list(proxies), gateway=gateway, resource=resource, now=now)
 
     def query(self, name: str, *, now: float) -> None:
-        """Say that an A or AAAA query was answered: exactly the name's entries refresh (R05)."""
+        """Say that an A or AAAA query was answered: exactly the name's entries refresh (R05).
+
+        Args:
+            name: The name that was asked for.
+            now: Monotonic seconds.
+
+        Raises:
+            InvalidArgument: It is no name, or `now` is negative.
+        """
         self._core.query(name, now=now)
 
     def decide(self, name: str, family: int, *, gateway: str, resource: str, now: float) -> str:
-        """Return what becomes of a packet: `pass`, `hold`, `refuse`; `unknown` without an entry."""
+        """Return what becomes of a packet to a proxy address of a name.
+
+        Args:
+            name: The name.
+            family: IP version of the packet, 4 or 6.
+            gateway: Id (UUID) of the Gateway.
+            resource: Id (UUID) of the resource.
+            now: Monotonic seconds.
+
+        Returns:
+            `pass`, `hold` (R01), `refuse`; `unknown` without an entry.
+
+        Raises:
+            InvalidArgument: It is no name, an id is no UUID, the family is another, or `now` is
+                negative.
+        """
         return self._core.decide(name, family, gateway=gateway, resource=resource, now=now)
 
     def status(self, status: Mapping[str, object], *, gateway: str, now: float) -> None:
-        """Take a Gateway's DomainStatus, with the members that it has on the wire."""
-        self._core.status(json.dumps(status), gateway=gateway, now=now)
+        """Take a Gateway's DomainStatus (R04).
+
+        Args:
+            status: The message, with the members that it has on the wire: `resource`, `domain`,
+                `status`, and optionally `id`, `ipv4` and `ipv6`.
+            gateway: Id (UUID) of the Gateway.
+            now: Monotonic seconds.
+
+        Raises:
+            InvalidArgument: A member lacks or is of another kind, the id is no UUID, or `now` is
+                negative.
+            TypeError: A value in it is none of dict, list, str, int, float, bool, None.
+        """
+        self._core.status(status, gateway=gateway, now=now)
 
     def families(self, name: str) -> tuple[bool, bool]:
-        """Return whether IPv4 and IPv6 may be offered for a name (R08)."""
+        """Return whether IPv4 and IPv6 may be offered for a name (R08).
+
+        Raises:
+            InvalidArgument: It is no name.
+        """
         return self._core.families(name)
 
     def remove_resource(self, resource: str) -> None:
-        """Lose a resource: its entries end."""
+        """Lose a resource: its entries end.
+
+        Raises:
+            InvalidArgument: The id is no UUID.
+        """
         self._core.remove_resource(resource)
 
     def advance(self, now: float) -> None:
-        """Do what is due by `now`."""
+        """Do what is due by `now`, in monotonic seconds.
+
+        Raises:
+            InvalidArgument: `now` is negative.
+        """
         self._core.advance(now)
 
     def next_wake(self) -> float | None:
@@ -95,7 +140,7 @@ class ResourceNat:
 
     def transmits(self) -> list[tuple[str, dict[str, Any]]]:
         """Take the AssignedIps to be sent: (Gateway, message)."""
-        return [(gateway, json.loads(message)) for gateway, message in self._core.transmits()]
+        return self._core.transmits()
 
     def events(self) -> list[tuple[str, int | None]]:
         """Take what happened: the kind, and the IP version that it is about, if any."""
@@ -103,4 +148,4 @@ class ResourceNat:
 
     def counters(self) -> ResourceNatCounters:
         """Return what happened so far."""
-        return ResourceNatCounters(**json.loads(self._core.counters()))
+        return self._core.counters()

@@ -12,7 +12,13 @@ __all__ = ["Imported", "Translated"]
 
 
 class Translated(NamedTuple):
-    """Packets that were translated, and what became of each packet of the batch."""
+    """Packets that were translated, and what became of each packet of the batch.
+
+    >>> from firezone.nat import FlowTable, PacketBatch
+    >>> packets, verdicts = FlowTable().translate_in(PacketBatch([b"?"]), now=0.0)
+    >>> len(packets), verdicts
+    (0, ['malformed'])
+    """
 
     packets: PacketBatch
     """Those whose verdict is `translated`, in order."""
@@ -23,7 +29,12 @@ class Translated(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What came over from another table, and what did not."""
+    """What came over from another table, and what did not.
+
+    >>> from firezone.nat import FlowTable
+    >>> FlowTable().import_state(FlowTable().export_state(now=5.0), now=0.0)
+    Imported(flows=0, rests=0, left_out=0)
+    """
 
     flows: int
     """Flows."""

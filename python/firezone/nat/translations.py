@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from firezone import _core
-
-from .counters import TranslationsCounters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
     from ._types import Address
+    from .counters import TranslationsCounters
 
 __all__ = ["Translations"]
 
@@ -51,14 +49,31 @@ class Translations:
     def authorize(self, client: str, resource: str, pattern: str) -> None:
         """Let a Client use a resource of names.
 
+        Args:
+            client: Id (UUID) of the Client.
+            resource: Id (UUID) of the resource.
+            pattern: The names, with `*`, `**` and `?`.
+
         Raises:
             InvalidArgument: An id is no UUID or the pattern is wrong.
         """
         self._core.authorize(client, resource, pattern)
 
     def assigned_ips(self, message: Mapping[str, object], *, client: str, now: float) -> None:
-        """Take a Client's AssignedIps, with the members that it has on the wire."""
-        self._core.assigned_ips(json.dumps(message), client=client, now=now)
+        """Take a Client's AssignedIps (R17).
+
+        Args:
+            message: The message, with the members that it has on the wire: `resource`, `domain`,
+                `proxy_ips`, and optionally `id` and `run`.
+            client: Id (UUID) of the Client.
+            now: Monotonic seconds.
+
+        Raises:
+            InvalidArgument: A member lacks or is of another kind, the id is no UUID, or `now` is
+                negative. A message that is whole but not allowed is counted as `rejected`.
+            TypeError: A value in it is none of dict, list, str, int, float, bool, None.
+        """
+        self._core.assigned_ips(message, client=client, now=now)
 
     def lookups(self) -> list[tuple[int, str, int]]:
         """Take the look-ups that are wanted: id, name, IP version."""
@@ -84,17 +99,32 @@ class Translations:
             now: Monotonic seconds.
 
         Raises:
-            InvalidArgument: Both or neither of addresses and error, or an unknown error.
+            InvalidArgument: Both or neither of addresses and error, an unknown error, an IP version
+                that is neither 4 nor 6, or `now` is negative.
         """
         given = None if addresses is None else list(addresses)
         self._core.resolved(lookup, family, given, error=error, now=now)
 
     def find(self, proxy: Address, *, client: str, now: float) -> IPv4Address | IPv6Address | None:
-        """Return the real address that a new flow to a proxy address would get."""
+        """Return the real address that a new flow to a proxy address would get; None if none.
+
+        Args:
+            proxy: The proxy address.
+            client: Id (UUID) of the Client.
+            now: Monotonic seconds.
+
+        Raises:
+            InvalidArgument: The id is no UUID, or `now` is negative.
+            ValueError: `proxy` is no address.
+        """
         return self._core.find(proxy, client=client, now=now)
 
     def advance(self, now: float) -> None:
-        """Do what is due by `now`."""
+        """Do what is due by `now`, in monotonic seconds.
+
+        Raises:
+            InvalidArgument: `now` is negative.
+        """
         self._core.advance(now)
 
     def next_wake(self) -> float | None:
@@ -103,8 +133,8 @@ class Translations:
 
     def transmits(self) -> list[tuple[str, dict[str, Any]]]:
         """Take the DomainStatus messages to be sent: (Client, message)."""
-        return [(client, json.loads(status)) for client, status in self._core.transmits()]
+        return self._core.transmits()
 
     def counters(self) -> TranslationsCounters:
         """Return what happened so far."""
-        return TranslationsCounters(**json.loads(self._core.counters()))
+        return self._core.counters()

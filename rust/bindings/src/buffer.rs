@@ -4,10 +4,10 @@ use std::sync::{Mutex, PoisonError};
 
 use nat::buffer::{Behaviour, Limits, PacketBuffer as Core, PushError, QueueId, Stored};
 use pyo3::prelude::*;
-use serde_json::json;
 
 use crate::batch::PacketBatch;
-use crate::convert::{duration, instant, json as to_json, seconds};
+use crate::convert::{duration, instant, seconds};
+use crate::dataclasses::counters;
 use crate::errors::bad_argument;
 use crate::memory::Memory;
 
@@ -109,27 +109,30 @@ impl PacketBuffer {
         })
     }
 
-    /// Counters by name, as JSON text.
-    fn counters(&self) -> PyResult<String> {
-        self.with_state(|state| {
-            let counters = state.buffer.counters();
-            to_json(&json!({
-                "stored": counters.stored,
-                "duplicate": counters.duplicate,
-                "replaced": counters.replaced,
-                "released": counters.released,
-                "cleared": counters.cleared,
-                "overwritten": counters.overwritten,
-                "refused_entry_bytes": counters.refused_entry_bytes,
-                "refused_entry_packets": counters.refused_entry_packets,
-                "refused_flow_share": counters.refused_flow_share,
-                "refused_entry_share": counters.refused_entry_share,
-                "refused_total": counters.refused_total,
-                "refused_malformed": counters.refused_malformed,
-                "peak_bytes": counters.peak_bytes,
-                "peak_packets": counters.peak_packets,
-            }))
-        })
+    /// What happened so far: a `BufferCounters`.
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let counters = self.with_state(|state| *state.buffer.counters());
+        counters!(
+            py,
+            "BufferCounters",
+            counters,
+            [
+                stored,
+                duplicate,
+                replaced,
+                released,
+                cleared,
+                overwritten,
+                refused_entry_bytes,
+                refused_entry_packets,
+                refused_flow_share,
+                refused_entry_share,
+                refused_total,
+                refused_malformed,
+                peak_bytes,
+                peak_packets,
+            ]
+        )
     }
 }
 

@@ -71,20 +71,44 @@ impl Captured {
     }
 }
 
-/// The contents of a path, a buffer or an open file.
-pub(crate) fn get(source: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
-    let py = source.py();
-    if let Ok(buffer) = PyBuffer::<u8>::get(source) {
-        return buffer.to_vec(py);
+/// The contents of a file.
+pub(crate) enum Contents<'py> {
+    /// They cannot change, so they are read where they lie.
+    Bytes(Bound<'py, PyBytes>),
+    Own(Vec<u8>),
+}
+
+impl<'py> Contents<'py> {
+    /// Those of a path, a buffer or an open file.
+    pub(crate) fn of(source: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let py = source.py();
+        if let Some(contents) = Self::of_buffer(source)? {
+            return Ok(contents);
+        }
+        if source.hasattr(intern!(py, "read"))? {
+            let contents = Self::of_buffer(&source.call_method0(intern!(py, "read"))?)?;
+            let hint = "the file gives text; open it for reading bytes (\"rb\")";
+            return contents.ok_or_else(|| bad_argument(hint));
+        }
+        let path: PathBuf = source.extract()?;
+        let read = py.detach(|| std::fs::read(&path));
+        read.map(Self::Own).map_err(|error| at_path(error, &path))
     }
-    if source.hasattr(intern!(py, "read"))? {
-        let contents = source.call_method0(intern!(py, "read"))?;
-        let buffer = PyBuffer::<u8>::get(&contents)
-            .map_err(|_| bad_argument("the file gives text; open it for reading bytes (\"rb\")"))?;
-        return buffer.to_vec(py);
+
+    fn of_buffer(source: &Bound<'py, PyAny>) -> PyResult<Option<Self>> {
+        if let Ok(bytes) = source.cast::<PyBytes>() {
+            return Ok(Some(Self::Bytes(bytes.clone())));
+        }
+        let Ok(buffer) = PyBuffer::<u8>::get(source) else { return Ok(None) };
+        Ok(Some(Self::Own(buffer.to_vec(source.py())?)))
     }
-    let path: PathBuf = source.extract()?;
-    py.detach(|| std::fs::read(&path)).map_err(|error| at_path(error, &path))
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes.as_bytes(),
+            Self::Own(bytes) => bytes,
+        }
+    }
 }
 
 /// Writes the contents of a file to a path or an open file.

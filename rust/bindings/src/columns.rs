@@ -14,10 +14,10 @@ use crate::batch::Packets;
 use crate::errors::bad_argument;
 use crate::verdicts::Verdict;
 
-const ICMP: u8 = 1;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const ICMPV6: u8 = 58;
+pub(crate) const ICMP: u8 = 1;
+pub(crate) const TCP: u8 = 6;
+pub(crate) const UDP: u8 = 17;
+pub(crate) const ICMPV6: u8 = 58;
 
 /// Numbers of one width, exported by the buffer protocol in the machine's byte order.
 #[pyclass(frozen, module = "firezone._core")]
@@ -33,6 +33,8 @@ enum Numbers {
     U16(Vec<u16>),
     U32(Vec<u32>),
     U64(Vec<u64>),
+    F64(Vec<f64>),
+    Bool(Vec<bool>),
 }
 
 impl Numbers {
@@ -43,6 +45,8 @@ impl Numbers {
             Self::U16(numbers) => (numbers.as_ptr().cast(), numbers.len(), 2, c"H"),
             Self::U32(numbers) => (numbers.as_ptr().cast(), numbers.len(), 4, c"I"),
             Self::U64(numbers) => (numbers.as_ptr().cast(), numbers.len(), 8, c"Q"),
+            Self::F64(numbers) => (numbers.as_ptr().cast(), numbers.len(), 8, c"d"),
+            Self::Bool(numbers) => (numbers.as_ptr().cast(), numbers.len(), 1, c"?"),
         }
     }
 }
@@ -64,34 +68,26 @@ impl Column {
     pub(crate) fn bytes(&self) -> &[u8] {
         match &self.numbers {
             Numbers::U8(bytes) => bytes,
-            Numbers::U16(_) | Numbers::U32(_) | Numbers::U64(_) => &[],
+            Numbers::U16(_)
+            | Numbers::U32(_)
+            | Numbers::U64(_)
+            | Numbers::F64(_)
+            | Numbers::Bool(_) => &[],
         }
     }
 }
 
-impl From<Vec<u8>> for Column {
-    fn from(numbers: Vec<u8>) -> Self {
-        Self::new(Numbers::U8(numbers), 1)
-    }
+macro_rules! columns_of {
+    ($($number:ty => $numbers:ident),+ $(,)?) => {
+        $(impl From<Vec<$number>> for Column {
+            fn from(numbers: Vec<$number>) -> Self {
+                Self::new(Numbers::$numbers(numbers), 1)
+            }
+        })+
+    };
 }
 
-impl From<Vec<u16>> for Column {
-    fn from(numbers: Vec<u16>) -> Self {
-        Self::new(Numbers::U16(numbers), 1)
-    }
-}
-
-impl From<Vec<u32>> for Column {
-    fn from(numbers: Vec<u32>) -> Self {
-        Self::new(Numbers::U32(numbers), 1)
-    }
-}
-
-impl From<Vec<u64>> for Column {
-    fn from(numbers: Vec<u64>) -> Self {
-        Self::new(Numbers::U64(numbers), 1)
-    }
-}
+columns_of!(u8 => U8, u16 => U16, u32 => U32, u64 => U64, f64 => F64, bool => Bool);
 
 impl From<Vec<[u8; 16]>> for Column {
     fn from(rows: Vec<[u8; 16]>) -> Self {
@@ -250,7 +246,7 @@ impl Rows {
     }
 }
 
-fn mapped(address: IpAddr) -> [u8; 16] {
+pub(crate) fn mapped(address: IpAddr) -> [u8; 16] {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
         IpAddr::V6(address) => address.octets(),

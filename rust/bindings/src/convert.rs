@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use packet::Instant;
 use pyo3::prelude::*;
-use serde::Serialize;
 
 use crate::errors::bad_argument;
 
@@ -23,9 +22,4 @@ pub(crate) fn seconds(at: Instant) -> f64 {
 /// A duration given in seconds.
 pub(crate) fn duration(value: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(value).map_err(bad_argument)
-}
-
-/// A value as JSON text.
-pub(crate) fn json(value: &impl Serialize) -> PyResult<String> {
-    serde_json::to_string(value).map_err(bad_argument)
 }

@@ -2,22 +2,24 @@
 
 use std::sync::{Mutex, PoisonError, TryLockError};
 
-use nat::flow_table::{CloseReason, Config, FlowEvent, FlowRecord, FlowTable as Core, PeerIndex};
+use nat::flow_table::{Config, FlowRecord, FlowTable as Core, PeerIndex};
 use packet::Instant;
 use pyo3::buffer::PyBuffer;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyTuple};
-use serde_json::{Value, json};
+use pyo3::types::{PyBytes, PyList, PyType};
 
-use crate::addresses::{Addresses, address};
+use crate::addresses::{Latest, address};
 use crate::batch::PacketBatch;
-use crate::convert::{duration, instant, json as to_json, seconds};
+use crate::convert::{duration, instant};
+use crate::dataclasses;
 use crate::errors::bad_argument;
-use crate::flow_state;
+use crate::flow_columns::FlowColumns;
 use crate::memory::Room;
 use crate::translate::{Output, Way, translate};
 use crate::verdicts::Verdicts;
+use crate::{flow_rows, flow_state};
 
 /// Batches above this let other Python threads run. Giving the interpreter away and taking it again
 /// costs nothing while nobody wants it, and a wait of up to its switch interval (5 ms) if somebody
@@ -29,11 +31,11 @@ pub(crate) const PEERS: u32 = 1 << 24;
 
 /// The NAT of a Gateway: proxy address to real address and back, flow by flow.
 ///
-/// Safe to share between threads; each call holds the table for itself. `firezone.nat.FlowTable` is
-/// this with rows instead of JSON.
+/// Safe to share between threads; each call holds the table for itself.
 #[pyclass(frozen, subclass, module = "firezone._core")]
 pub(crate) struct FlowTable {
     table: Mutex<Core>,
+    addresses: Latest,
 }
 
 #[pymethods]
@@ -42,7 +44,7 @@ impl FlowTable {
     #[pyo3(signature = (*, seed = 0, flows_per_peer = 65_536))]
     fn new(seed: u64, flows_per_peer: u32) -> Self {
         let config = Config { flows_per_peer, ..Config::default() };
-        Self { table: Mutex::new(Core::new(config, seed)) }
+        Self { table: Mutex::new(Core::new(config, seed)), addresses: Latest::default() }
     }
 
     /// Translate packets of a Client towards real addresses (R26-R29).
@@ -82,7 +84,7 @@ impl FlowTable {
         peer: u32,
         into: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let addresses = Addresses::new(addresses)?;
+        let addresses = self.addresses.addresses(addresses)?;
         self.translate(batch, &Way::Out(&addresses), peer, now, into)
     }
 
@@ -111,6 +113,9 @@ impl FlowTable {
     }
 
     /// End the flows that are due by `now`, in monotonic seconds (R30, R31).
+    ///
+    /// Raises:
+    ///     InvalidArgument: `now` is negative.
     fn advance(&self, py: Python<'_>, now: f64) -> PyResult<()> {
         let now = instant(now)?;
         self.with_table(py, true, |table| {
@@ -123,6 +128,14 @@ impl FlowTable {
     }
 
     /// End exactly the flows of a Client to a proxy address (R23); return how many.
+    ///
+    /// Args:
+    ///     proxy: The proxy address.
+    ///     now: Monotonic seconds.
+    ///     peer: Number of the Client.
+    ///
+    /// Raises:
+    ///     InvalidArgument: `proxy` is no address, `peer` too high, or `now` negative.
     #[pyo3(signature = (proxy, *, now, peer = 0))]
     fn end_proxy(
         &self,
@@ -139,6 +152,9 @@ impl FlowTable {
     ///
     /// Times are ages in there, so another table may count its time from elsewhere. No packets, no
     /// keys and no counters are in it, but the bytes and packets of each flow are.
+    ///
+    /// Args:
+    ///     now: Monotonic seconds.
     ///
     /// Raises:
     ///     InvalidArgument: `now` is negative.
@@ -189,56 +205,71 @@ impl FlowTable {
         kind.call1((imported.flows, imported.rests, imported.left_out))
     }
 
-    /// All flows, as JSON text.
-    fn flows_json(&self, py: Python<'_>) -> PyResult<String> {
-        let mut rows = Vec::new();
-        self.with_table(py, true, |table| {
-            let mut cursor = Some(0);
-            while let Some(at) = cursor {
-                cursor = table.flows(at, usize::MAX, &mut rows);
-            }
-        });
-        to_json(&rows.iter().map(|flow| row(flow, None)).collect::<Vec<_>>())
+    /// Return a row per flow, in no particular order (R40).
+    ///
+    /// >>> from firezone.nat import FlowTable, PacketBatch, udp
+    /// >>> table = FlowTable(seed=1)
+    /// >>> batch = PacketBatch([udp("100.64.0.1", 5000, "100.96.0.1", 53, b"ping")])
+    /// >>> table.translate_out(batch, addresses={"100.96.0.1": "10.0.0.7"}, now=2.0).verdicts
+    /// ['translated']
+    /// >>> [flow] = table.flows()
+    /// >>> flow.real, flow.remote_port, flow.sent_bytes, flow.opened
+    /// ('10.0.0.7', 53, 32, 2.0)
+    fn flows<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        flow_rows::flows(py, &self.records(py))
     }
 
-    /// Flows that were opened or closed since the last call, as JSON text.
-    fn events_json(&self, py: Python<'_>) -> PyResult<String> {
-        let mut rows = Vec::new();
-        self.with_table(py, true, |table| {
-            while let Some(event) = table.poll_event() {
-                rows.push(match event {
-                    FlowEvent::Opened(flow) => row(&flow, Some(("opened", None))),
-                    FlowEvent::Closed(flow, reason) => {
-                        row(&flow, Some(("closed", Some(why_closed(reason)))))
-                    }
-                });
-            }
-        });
-        to_json(&rows)
+    /// Return all flows as columns, a row per flow, in no particular order (R40).
+    fn columns(&self, py: Python<'_>) -> PyResult<FlowColumns> {
+        FlowColumns::new(py, &self.records(py))
     }
 
-    /// Counters by name, as JSON text.
-    fn counters_json(&self, py: Python<'_>) -> PyResult<String> {
+    /// Take what was opened and closed since the last call, oldest first (R39).
+    ///
+    /// At most 16,384 wait; those that were dropped are counted (`events_dropped`).
+    ///
+    /// >>> from firezone.nat import FlowTable, PacketBatch, udp
+    /// >>> table = FlowTable(seed=1)
+    /// >>> batch = PacketBatch([udp("100.64.0.1", 5000, "100.96.0.1", 53, b"ping")])
+    /// >>> sent = table.translate_out(batch, addresses={"100.96.0.1": "10.0.0.7"}, now=2.0)
+    /// >>> table.advance(400.0)
+    /// >>> [(event.event, event.reason, event.flow.client_port) for event in table.events()]
+    /// [('opened', None, 5000), ('closed', 'timeout', 5000)]
+    fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let mut events = Vec::new();
+        self.with_table(py, true, |table| {
+            events.extend(std::iter::from_fn(|| table.poll_event()));
+        });
+        flow_rows::events(py, &events)
+    }
+
+    /// Return what happened so far, and what is there now (R39).
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let counters = self.with_table(py, false, |table| *table.counters());
-        to_json(&json!({
-            "live": counters.live,
-            "resting": counters.resting,
-            "opened": counters.opened,
-            "timed_out": counters.timed_out,
-            "displaced": counters.displaced,
-            "superseded": counters.superseded,
-            "proxy_moved": counters.proxy_moved,
-            "revoked": counters.revoked,
-            "peer_removed": counters.peer_removed,
-            "rebound": counters.rebound,
-            "port_collisions": counters.port_collisions,
-            "rests_cut_short": counters.rests_cut_short,
-            "refused_exhausted": counters.refused_exhausted,
-            "refused_cap": counters.refused_cap,
-            "late_outbound": counters.late_outbound,
-            "late_inbound": counters.late_inbound,
-            "events_dropped": counters.events_dropped,
-        }))
+        dataclasses::counters!(
+            py,
+            "FlowCounters",
+            counters,
+            [
+                live,
+                resting,
+                opened,
+                timed_out,
+                displaced,
+                superseded,
+                proxy_moved,
+                revoked,
+                peer_removed,
+                rebound,
+                port_collisions,
+                rests_cut_short,
+                refused_exhausted,
+                refused_cap,
+                late_outbound,
+                late_inbound,
+                events_dropped,
+            ]
+        )
     }
 }
 
@@ -259,6 +290,18 @@ impl FlowTable {
             }
         }
         py.detach(|| work(&mut self.table.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// All about each flow.
+    fn records(&self, py: Python<'_>) -> Vec<FlowRecord> {
+        let mut records = Vec::new();
+        self.with_table(py, true, |table| {
+            let mut cursor = Some(0);
+            while let Some(at) = cursor {
+                cursor = table.flows(at, usize::MAX, &mut records);
+            }
+        });
+        records
     }
 
     fn translate<'py>(
@@ -290,13 +333,22 @@ fn translated(
     packets: PacketBatch,
     verdicts: Verdicts,
 ) -> PyResult<Bound<'_, PyAny>> {
-    static MAKE: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
-    let (new, kind) = MAKE.get_or_try_init(py, || {
-        let kind = py.import("firezone.nat.translated")?.getattr("Translated")?;
-        let new = py.get_type::<PyTuple>().getattr("__new__")?;
-        Ok::<_, PyErr>((new.unbind(), kind.unbind()))
-    })?;
-    new.bind(py).call1((kind, (packets, verdicts)))
+    static KIND: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let kind = KIND.import(py, "firezone.nat.translated", "Translated")?;
+    let items = [Bound::new(py, packets)?.into_any(), Bound::new(py, verdicts)?.into_any()];
+    // SAFETY: the class is a tuple without slots of its own (a NamedTuple), so this is all that
+    // `tuple.__new__` does: room for two items, and each of them put into it while nobody else has it.
+    // Putting takes the reference, also if it fails.
+    unsafe {
+        let made = ffi::PyType_GenericAlloc(kind.as_ptr().cast(), items.len() as isize);
+        let made = Bound::from_owned_ptr_or_err(py, made)?;
+        for (at, item) in (0..).zip(items) {
+            if ffi::PyTuple_SetItem(made.as_ptr(), at, item.into_ptr()) == -1 {
+                return Err(PyErr::fetch(py));
+            }
+        }
+        Ok(made)
+    }
 }
 
 fn peer_index(peer: u32) -> PyResult<PeerIndex> {
@@ -306,39 +358,4 @@ fn peer_index(peer: u32) -> PyResult<PeerIndex> {
         )));
     }
     Ok(PeerIndex(peer))
-}
-
-fn row(flow: &FlowRecord, event: Option<(&str, Option<&str>)>) -> Value {
-    let mut row = json!({
-        "peer": flow.peer.0,
-        "protocol": format!("{:?}", flow.protocol).to_lowercase(),
-        "client_port": flow.client_port,
-        "proxy": flow.proxy,
-        "remote_port": flow.remote_port,
-        "outside_port": flow.outside_port,
-        "real": flow.real,
-        "answered": flow.answered,
-        "sent_bytes": flow.outbound.bytes,
-        "sent_packets": flow.outbound.packets,
-        "received_bytes": flow.inbound.bytes,
-        "received_packets": flow.inbound.packets,
-        "opened": seconds(flow.opened),
-        "last_seen": seconds(flow.last_seen),
-    });
-    if let Some((event, reason)) = event {
-        row["event"] = event.into();
-        row["reason"] = reason.into();
-    }
-    row
-}
-
-fn why_closed(reason: CloseReason) -> &'static str {
-    match reason {
-        CloseReason::Timeout => "timeout",
-        CloseReason::Displaced => "displaced",
-        CloseReason::Superseded => "superseded",
-        CloseReason::ProxyMoved => "proxy_moved",
-        CloseReason::Revoked => "revoked",
-        CloseReason::PeerRemoved => "peer_removed",
-    }
 }

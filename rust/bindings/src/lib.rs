@@ -15,13 +15,17 @@ mod capture;
 mod capture_files;
 mod columns;
 mod convert;
+mod dataclasses;
 mod endpoint;
 mod errors;
+mod flow_columns;
+mod flow_rows;
 mod flow_state;
 mod flow_table;
 mod handover;
 mod lab;
 mod memory;
+mod objects;
 mod packets;
 mod pair;
 mod path;
@@ -39,7 +43,6 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _core {
     use pyo3::prelude::*;
-    use pyo3::types::PyTuple;
 
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "Python's name for it")]
@@ -56,6 +59,8 @@ mod _core {
     use crate::endpoint::{Endpoint, check_pattern, generate_key, public_key};
     #[pymodule_export]
     use crate::errors::QueueFull;
+    #[pymodule_export]
+    use crate::flow_columns::FlowColumns;
     #[pymodule_export]
     use crate::flow_table::FlowTable;
     #[pymodule_export]
@@ -78,6 +83,6 @@ mod _core {
     /// What has to be made when the module is.
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("VERDICTS", PyTuple::new(module.py(), crate::verdicts::NAMES)?)
+        module.add("VERDICTS", crate::verdicts::names(module.py())?)
     }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use dns::Prefix;
 use link::{Impairment, LinkConfig};
 use nat::resource_nat::RefreshPolicy;
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 use serde::Deserialize;
 use simulation::pair::{CLIENT_IPV4, CLIENT_IPV6, GATEWAY_IPV4, GATEWAY_IPV6};
 use simulation::{Pair as Core, PairConfig, Side};
@@ -15,11 +17,12 @@ use tunnel::messages::{Command, Event, Resource};
 use tunnel::{ClientConfig, GatewayConfig};
 
 use crate::batch::PacketBatch;
-use crate::convert::{instant, json, seconds};
+use crate::convert::{instant, seconds};
 use crate::errors::bad_argument;
+use crate::objects::{from_python, to_python};
 use crate::settings::LinkSide;
 
-/// Shape of the JSON text that makes a pair.
+/// What makes a pair: the members of a dict.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Settings {
@@ -50,6 +53,9 @@ impl Default for Settings {
     }
 }
 
+/// An event: instant in seconds, end, and what it is.
+type Told<'py> = (f64, Bound<'py, PyString>, Bound<'py, PyAny>);
+
 /// A Client and a Gateway joined by a link under one clock, which only `advance` moves.
 ///
 /// The Client's host has the addresses 100.64.0.1 and fd00:2021:1111::1; DNS is asked at
@@ -62,9 +68,9 @@ pub(crate) struct Pair {
 #[pymethods]
 impl Pair {
     #[new]
-    #[pyo3(signature = (settings = "{}", /))]
-    fn new(settings: &str) -> PyResult<Self> {
-        let settings: Settings = serde_json::from_str(settings).map_err(bad_argument)?;
+    #[pyo3(signature = (settings, /))]
+    fn new(settings: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let settings: Settings = from_python(settings)?;
         Ok(Self { pair: Mutex::new(Core::new(config(&settings)?)) })
     }
 
@@ -74,19 +80,19 @@ impl Pair {
         self.with_pair(|pair| seconds(pair.now()))
     }
 
-    /// Let both ends use a resource (JSON text); `expires_in` is in seconds.
+    /// Let both ends use a resource; `expires_in` is in seconds.
     #[pyo3(signature = (resource, /, *, expires_in = None))]
-    fn authorize(&self, resource: &str, expires_in: Option<f64>) -> PyResult<()> {
-        let resource: Resource = serde_json::from_str(resource).map_err(bad_argument)?;
+    fn authorize(&self, resource: &Bound<'_, PyAny>, expires_in: Option<f64>) -> PyResult<()> {
+        let resource: Resource = from_python(resource)?;
         self.with_pair(|pair| pair.authorize(&resource, expires_in));
         Ok(())
     }
 
-    /// Give a command (JSON text) to an end: `client` or `gateway`.
-    fn command(&self, side: &str, command: &str) -> PyResult<()> {
+    /// Give a command to an end: `client` or `gateway`.
+    fn command(&self, side: &str, command: &Bound<'_, PyAny>) -> PyResult<()> {
         let command = match parse_side(side)? {
-            Side::Client => Command::Client(serde_json::from_str(command).map_err(bad_argument)?),
-            Side::Gateway => Command::Gateway(serde_json::from_str(command).map_err(bad_argument)?),
+            Side::Client => Command::Client(from_python(command)?),
+            Side::Gateway => Command::Gateway(from_python(command)?),
         };
         self.with_pair(|pair| match command {
             Command::Client(command) => pair.command_client(command),
@@ -132,19 +138,18 @@ impl Pair {
         }))
     }
 
-    /// Take all events: instant, end, JSON text.
-    fn events(&self) -> PyResult<Vec<(f64, &'static str, String)>> {
-        self.with_pair(|pair| {
-            let mut events = Vec::new();
-            while let Some((at, event)) = pair.poll_event() {
-                let side = match event {
-                    Event::Client(_) => "client",
-                    Event::Gateway(_) => "gateway",
-                };
-                events.push((seconds(at), side, json(&event)?));
-            }
-            Ok(events)
-        })
+    /// Take all events: instant, end, what.
+    fn events<'py>(&self, py: Python<'py>) -> PyResult<Vec<Told<'py>>> {
+        let events: Vec<_> =
+            self.with_pair(|pair| std::iter::from_fn(|| pair.poll_event()).collect());
+        let told = events.iter().map(|(at, event)| {
+            let side = match event {
+                Event::Client(_) => intern!(py, "client"),
+                Event::Gateway(_) => intern!(py, "gateway"),
+            };
+            Ok((seconds(*at), side.clone(), to_python(py, event)?))
+        });
+        told.collect()
     }
 
     /// The tunnel addresses of both ends: client IPv4, client IPv6, gateway IPv4, gateway IPv6.

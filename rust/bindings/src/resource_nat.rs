@@ -7,10 +7,11 @@ use dns::{Families, Family, IpStack, Name, NameId, Names, Proxies, ResourceId};
 use nat::control::{DomainStatus, GatewayId};
 use nat::resource_nat::{Config, EntryKey, Event, RefreshPolicy, ResourceNat as Core, Verdict};
 use pyo3::prelude::*;
-use serde_json::json;
 
-use crate::convert::{duration, instant, json as to_json, seconds};
+use crate::convert::{duration, instant, seconds};
+use crate::dataclasses::counters;
 use crate::errors::bad_argument;
+use crate::objects::{from_python, to_python};
 
 /// Whether a packet to a proxy address passes, is held or is refused; and what Gateways are told.
 ///
@@ -87,12 +88,12 @@ impl ResourceNat {
         })
     }
 
-    /// Take a Gateway's DomainStatus (JSON text, as on the wire).
+    /// Take a Gateway's DomainStatus, with the members that it has on the wire.
     #[pyo3(signature = (status, *, gateway, now))]
-    fn status(&self, status: &str, gateway: &str, now: f64) -> PyResult<()> {
+    fn status(&self, status: &Bound<'_, PyAny>, gateway: &str, now: f64) -> PyResult<()> {
         let now = instant(now)?;
         let gateway = parse_gateway(gateway)?;
-        let status = DomainStatus::decode(status.as_bytes()).map_err(bad_argument)?;
+        let status: DomainStatus = from_python(status)?;
         self.with_name(&status.domain, |nat, name| {
             nat.handle_status(gateway, name, &status, now);
         })
@@ -125,15 +126,13 @@ impl ResourceNat {
         self.with_state(|state| state.nat.poll_timeout().map(|(at, _)| seconds(at)))
     }
 
-    /// Take the messages to Gateways: (gateway, AssignedIps as JSON text).
-    fn transmits(&self) -> PyResult<Vec<(String, String)>> {
-        self.with_state(|state| {
-            let mut messages = Vec::new();
-            while let Some((gateway, message)) = state.nat.poll_transmit() {
-                messages.push((gateway.to_string(), to_json(&message)?));
-            }
-            Ok(messages)
-        })
+    /// Take the messages to Gateways: (gateway, AssignedIps).
+    fn transmits<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, Bound<'py, PyAny>)>> {
+        let messages: Vec<_> =
+            self.with_state(|state| std::iter::from_fn(|| state.nat.poll_transmit()).collect());
+        let told =
+            messages.iter().map(|(to, message)| Ok((to.to_string(), to_python(py, message)?)));
+        told.collect()
     }
 
     /// Take the events: kind, and the family (4 or 6) that it is about, if any.
@@ -155,20 +154,23 @@ impl ResourceNat {
         })
     }
 
-    /// Counters by name, as JSON text.
-    fn counters(&self) -> PyResult<String> {
-        self.with_state(|state| {
-            let counters = state.nat.counters();
-            to_json(&json!({
-                "queries": counters.queries,
-                "touched_entries": counters.touched_entries,
-                "handshakes": counters.handshakes,
-                "transmissions": counters.transmissions,
-                "refreshes_completed": counters.refreshes_completed,
-                "refreshes_stale": counters.refreshes_stale,
-                "statuses_ignored": counters.statuses_ignored,
-            }))
-        })
+    /// What happened so far: a `ResourceNatCounters`.
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let counters = self.with_state(|state| *state.nat.counters());
+        counters!(
+            py,
+            "ResourceNatCounters",
+            counters,
+            [
+                queries,
+                touched_entries,
+                handshakes,
+                transmissions,
+                refreshes_completed,
+                refreshes_stale,
+                statuses_ignored,
+            ]
+        )
     }
 }
 

@@ -8,11 +8,12 @@ use dns::{Family, Pattern, ResourceId};
 use nat::control::{AssignedIps, ClientId};
 use nat::translations::{Access, Denied, Event, LookupError, LookupId, Translations as Core};
 use pyo3::prelude::*;
-use serde_json::json;
 use tunnel::GatewayConfig;
 
-use crate::convert::{duration, instant, json as to_json, seconds};
+use crate::convert::{duration, instant, seconds};
+use crate::dataclasses::counters;
 use crate::errors::bad_argument;
+use crate::objects::{from_python, to_python};
 use crate::resource_nat::{parse_resource, version};
 
 /// Which real address stands behind a proxy address of a Client, and the look-ups that tell.
@@ -67,12 +68,12 @@ impl Translations {
         Ok(())
     }
 
-    /// Take a Client's AssignedIps (JSON text, as on the wire).
+    /// Take a Client's AssignedIps, with the members that it has on the wire.
     #[pyo3(signature = (message, *, client, now))]
-    fn assigned_ips(&self, message: &str, client: &str, now: f64) -> PyResult<()> {
+    fn assigned_ips(&self, message: &Bound<'_, PyAny>, client: &str, now: f64) -> PyResult<()> {
         let now = instant(now)?;
         let client = parse_client(client)?;
-        let message = AssignedIps::decode(message.as_bytes()).map_err(bad_argument)?;
+        let message: AssignedIps = from_python(message)?;
         self.with_state(|State { translations, grants, .. }| {
             translations.handle_assigned_ips(client, &message, grants, now);
         });
@@ -134,32 +135,33 @@ impl Translations {
         self.with_state(|state| state.translations.poll_timeout().map(|(at, _)| seconds(at)))
     }
 
-    /// Take the statuses for Clients: (client, DomainStatus as JSON text).
-    fn transmits(&self) -> PyResult<Vec<(String, String)>> {
-        self.with_state(|state| {
-            let mut messages = Vec::new();
-            while let Some((client, status)) = state.translations.poll_transmit() {
-                messages.push((client.to_string(), to_json(&status)?));
-            }
-            Ok(messages)
-        })
+    /// Take the statuses for Clients: (client, DomainStatus).
+    fn transmits<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, Bound<'py, PyAny>)>> {
+        let statuses: Vec<_> = self.with_state(|state| {
+            std::iter::from_fn(|| state.translations.poll_transmit()).collect()
+        });
+        let told = statuses.iter().map(|(to, status)| Ok((to.to_string(), to_python(py, status)?)));
+        told.collect()
     }
 
-    /// Counters by name, as JSON text.
-    fn counters(&self) -> PyResult<String> {
-        self.with_state(|state| {
-            let counters = state.translations.counters();
-            to_json(&json!({
-                "announcements": counters.announcements,
-                "rejected": counters.rejected,
-                "touched_proxies": counters.touched_proxies,
-                "lookups": counters.lookups,
-                "results": counters.results,
-                "results_ignored": counters.results_ignored,
-                "forbidden_addresses": counters.forbidden_addresses,
-                "statuses": counters.statuses,
-            }))
-        })
+    /// What happened so far: a `TranslationsCounters`.
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let counters = self.with_state(|state| *state.translations.counters());
+        counters!(
+            py,
+            "TranslationsCounters",
+            counters,
+            [
+                announcements,
+                rejected,
+                touched_proxies,
+                lookups,
+                results,
+                results_ignored,
+                forbidden_addresses,
+                statuses,
+            ]
+        )
     }
 }
 

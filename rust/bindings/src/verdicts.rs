@@ -6,7 +6,8 @@ use nat::flow_table::NatError;
 use pyo3::exceptions::PyIndexError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyList, PyString, PyTuple};
 
 use crate::columns::{Column, fill};
 
@@ -26,7 +27,7 @@ pub(crate) enum Verdict {
 }
 
 /// Names of the codes, by code.
-pub(crate) const NAMES: [&str; 9] = [
+const NAMES: [&str; 9] = [
     "translated",
     "malformed",
     "no_address",
@@ -37,6 +38,20 @@ pub(crate) const NAMES: [&str; 9] = [
     "unsupported",
     "undecided",
 ];
+
+/// The same for Python: one string each for good, so that to give and to compare them costs little.
+pub(crate) fn names(py: Python<'_>) -> PyResult<&Bound<'_, PyTuple>> {
+    static MADE: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
+    let made = MADE.get_or_try_init(py, || {
+        Ok::<_, PyErr>(PyTuple::new(py, NAMES.map(|name| PyString::intern(py, name)))?.unbind())
+    })?;
+    Ok(made.bind(py))
+}
+
+/// The code of a name.
+fn code(name: &str) -> Option<u8> {
+    NAMES.iter().position(|known| *known == name).map(|at| at as u8)
+}
 
 impl From<NatError> for Verdict {
     fn from(error: NatError) -> Self {
@@ -81,27 +96,37 @@ impl Verdicts {
         self.codes().len()
     }
 
-    fn __getitem__(&self, index: isize) -> PyResult<&'static str> {
+    fn __getitem__<'py>(&self, py: Python<'py>, index: isize) -> PyResult<Bound<'py, PyAny>> {
         let codes = self.codes();
         let at = if index < 0 { index + codes.len() as isize } else { index };
         let code = usize::try_from(at).ok().and_then(|at| codes.get(at));
-        code.map(|code| NAMES[usize::from(*code)])
-            .ok_or_else(|| PyIndexError::new_err(format!("verdict {index} of {}", codes.len())))
+        let code = code
+            .ok_or_else(|| PyIndexError::new_err(format!("verdict {index} of {}", codes.len())))?;
+        names(py)?.get_item(usize::from(*code))
     }
 
     fn __contains__(&self, name: &Bound<'_, PyAny>) -> bool {
-        name.extract::<&str>().is_ok_and(|name| self.names().any(|own| own == name))
+        let code = name.extract::<&str>().ok().and_then(code);
+        code.is_some_and(|code| self.codes().contains(&code))
     }
 
-    /// How many packets have the verdict of this name.
+    /// How many packets have the verdict of this name; none if there is no such verdict.
+    ///
+    /// Raises:
+    ///     TypeError: `name` is no string.
     #[pyo3(signature = (name, /))]
     fn count(&self, name: &str) -> usize {
-        self.names().filter(|own| *own == name).count()
+        let code = code(name);
+        self.codes().iter().filter(|own| Some(**own) == code).count()
     }
 
     /// The names as a list.
-    fn tolist(&self) -> Vec<&'static str> {
-        self.names().collect()
+    fn tolist<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let (names, list) = (names(py)?, PyList::empty(py));
+        for code in self.codes() {
+            list.append(names.get_borrowed_item(usize::from(*code))?)?;
+        }
+        Ok(list)
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<bool> {
