@@ -89,6 +89,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_no_network_has_neither_its_address_nor_one_of_broadcast() {
+        for (prefix, len) in [("10.0.0.0/30", 2), ("10.0.0.0/31", 2), ("10.0.0.1/32", 1)] {
+            let range = AddressRange::new(prefix.parse().unwrap(), &[]);
+            assert_eq!(range.len(), len, "{prefix} (RFC 3021)");
+        }
+    }
+
+    #[test]
     fn places_and_addresses_are_each_others_inverse_around_holes() {
         let holes = ["10.0.0.4/30", "10.0.0.10/32", "fd00::/8"].map(|text| text.parse().unwrap());
         let range = AddressRange::new("10.0.0.0/28".parse().unwrap(), &holes);

@@ -199,6 +199,32 @@ mod tests {
     }
 
     #[test]
+    fn letters_of_the_name_alone_have_a_case() {
+        let mut query = query();
+        let len = query.len();
+        // HTTPS is 65, as is the letter A.
+        query[len - 3] = 65;
+        let mut response = query.clone();
+        (response[2], response[len - 3]) = (query[2] | 0x80, 97);
+        assert!(!adopt_response(&query, &mut response));
+        response[len - 3] = 65;
+        assert!(adopt_response(&query, &mut response));
+    }
+
+    #[test]
+    fn a_question_has_whole_labels_and_no_pointers() {
+        for length in [64, 128, 191, 192, 255] {
+            let mut query = [&[0; 12][..], &[length], &[b'a'; 255], &[0, 0, 1, 0, 1]].concat();
+            query.truncate(12 + 1 + usize::from(length));
+            query.extend([0, 0, 1, 0, 1]);
+            query[5] = 1;
+            let mut response = query.clone();
+            response[2] |= 0x80;
+            assert!(!adopt_response(&query, &mut response), "{length}");
+        }
+    }
+
+    #[test]
     fn garbage_gets_no_answer() {
         assert_eq!(server_failure(&[1, 2, 3], &mut [0; 512]), None);
         assert_eq!(truncated(&[0; 12], &mut [0; 512]), None);

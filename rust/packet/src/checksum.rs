@@ -205,6 +205,14 @@ mod tests {
         }
     }
 
+    /// Of 2^17 pairs of addresses about one has a sum whose last addition carries once more.
+    #[test]
+    fn a_carry_of_the_last_addition_counts() {
+        let (old, new) = (Ipv6Addr::from_bits(u128::MAX), Ipv6Addr::from_bits(0x1_0000_ffff_ffff));
+        assert_eq!(delta(&old.octets(), &new.octets()), 1);
+        assert_eq!(ipv6_delta(old, new), 1);
+    }
+
     #[test]
     fn rfc_1071_example() {
         assert_eq!(sum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), 0xddf2);

@@ -218,6 +218,20 @@ fn pointers_of_proxy_addresses_are_known_and_others_are_not_ours() {
 }
 
 #[test]
+fn a_pointer_to_a_part_of_an_address_is_not_ours() {
+    // The digits left out would be zeros.
+    let ipv6 = "64:ff9b::/107".parse().unwrap();
+    let mut stub = stub_with(ProxyConfig { ipv6, ..ProxyConfig::default() });
+    local(&mut stub, "app.example.net", Rtype::AAAA);
+    let digits = "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.b.9.f.f.4.6";
+    let whole = format!("{digits}.0.0.ip6.arpa");
+    assert_eq!(local(&mut stub, &whole, Rtype::PTR).answers(), ["app.example.net."]);
+    for other in [format!("{digits}.0.ip6.arpa"), format!("{digits}.ip6.arpa")] {
+        assert_eq!(ask(&mut stub, &other, Rtype::PTR).err(), Some(Answer::Forward), "{other}");
+    }
+}
+
+#[test]
 fn the_canary_does_not_exist() {
     let mut stub = stub();
     stub.resources_mut().insert(ResourceId(9), Pattern::parse("**").unwrap(), IpStack::Dual);
@@ -241,6 +255,13 @@ fn other_names_are_not_ours_and_other_classes_of_ours_are_told_to_nobody() {
     let len = chaos.len();
     chaos[len - 1] = 3;
     assert_eq!(ask_bytes(&mut stub, &chaos, 1212, Families::ALL).err(), Some(Answer::Forward));
+    for class in [0, 2, 4, 254, 255] {
+        let mut other = query("app.example.net", Rtype::A);
+        let len = other.len();
+        other[len - 1] = class;
+        let refused = ask_bytes(&mut stub, &other, 1212, Families::ALL).unwrap();
+        assert_eq!((refused.rcode(), refused.answers().len()), (Rcode::REFUSED, 0), "{class}");
+    }
     assert!(stub.names().is_empty(), "nothing is kept of them");
 }
 
@@ -274,6 +295,11 @@ fn what_does_not_fit_is_cut_and_marked() {
     }
     let reply = ask_bytes(&mut stub, &asked, 1212, Families::ALL).unwrap();
     assert!(!reply.message.header().tc() && reply.answers().len() == 4);
+    for short in 1..=11 {
+        let max = reply.message.as_slice().len() - short;
+        let cut = ask_bytes(&mut stub, &asked, max, Families::ALL).unwrap();
+        assert!(cut.message.header().tc() && cut.message.opt().is_some(), "{short} too few");
+    }
     let room = &mut [0; 100];
     let answer = stub.answer(&asked, &|_| Families::ALL, 1212, Instant::ZERO, room);
     assert_eq!(answer, Answer::Malformed, "not even the question fits");
@@ -364,4 +390,26 @@ fn names_that_only_a_site_answers_are_kept_in_a_bounded_number() {
         assert!(ask(&mut stub, &format!("h{host}.example.net"), Rtype::TXT).is_err());
     }
     assert_eq!(local(&mut stub, "h4999.example.net", Rtype::A).answers()[0], "100.96.0.1");
+}
+
+#[test]
+fn a_recycled_name_takes_no_place_among_those_that_only_a_site_answers() {
+    let ipv4 = "10.0.0.0/29".parse().unwrap();
+    let mut stub = stub_with(ProxyConfig { ipv4, ..ProxyConfig::default() });
+    assert!(ask(&mut stub, "a.example.net", Rtype::TXT).is_err());
+    local(&mut stub, "a.example.net", Rtype::A);
+    let later = Instant::ZERO + Duration::from_secs(60);
+    let asked = query("b.example.net", Rtype::A);
+    stub.answer(&asked, &|_| Families::ALL, 1212, later, &mut [0; 512]);
+    let recycled = stub.poll_recycled().unwrap();
+    let Err(Answer::AskSite { name, .. }) = ask(&mut stub, "c.example.net", Rtype::TXT) else {
+        panic!("a site is asked")
+    };
+    assert_eq!(name, recycled, "the handle is used again");
+
+    for host in 1..1024 {
+        assert!(ask(&mut stub, &format!("h{host}.example.net"), Rtype::TXT).is_err());
+    }
+
+    assert_eq!(stub.names().get(name).unwrap().as_str(), "c.example.net", "one of 1024");
 }

@@ -1,6 +1,6 @@
 //! `parse` against etherparse, and against bytes that are no packets.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use packet::{MAX_PACKET, Malformed, Summary, Transport, build, parse, verify};
@@ -245,4 +245,47 @@ fn each_defect_has_its_own_error() {
     assert_eq!(parse(&bytes), Err(Malformed::HeaderLength));
     bytes[32] = 0xf0;
     assert_eq!(parse(&bytes), Err(Malformed::HeaderLength));
+}
+
+/// An empty UDP packet behind extension headers of 8 bytes: each one's number, and its fourth byte.
+fn behind(headers: &[(u8, u8)]) -> Vec<u8> {
+    let ends: [SocketAddr; 2] =
+        ["[fd00::1]:7", "[fd00::2]:9"].map(|end| end.parse().expect("an end"));
+    let mut bytes = vec![0; 48];
+    build::udp(ends[0], ends[1], &[], &mut bytes).expect("room");
+    let numbers = headers.iter().map(|(number, _)| *number).chain([17]).collect::<Vec<_>>();
+    bytes[6] = numbers[0];
+    bytes[5] += 8 * headers.len() as u8;
+    let chain = headers.iter().zip(&numbers[1..]);
+    let chain = chain.flat_map(|((_, fourth), next)| [*next, 0, 0, *fourth, 0, 0, 0, 0]);
+    bytes.splice(40..40, chain);
+    bytes
+}
+
+#[test]
+fn eight_extension_headers_are_followed_and_no_more() {
+    const OPTIONS: (u8, u8) = (60, 0);
+    for count in 1..=8 {
+        let summary = parse(&behind(&vec![OPTIONS; count])).expect("sound");
+        assert_eq!(usize::from(summary.transport_offset), 40 + 8 * count);
+        assert_eq!(summary.transport, Transport::Udp { source: 7, destination: 9 });
+    }
+    assert_eq!(parse(&behind(&[OPTIONS; 9])), Err(Malformed::ExtensionHeaders));
+}
+
+#[test]
+fn extension_headers_that_mean_more_than_they_say_are_refused() {
+    let (hop_by_hop, options) = ((0, 0), (60, 0));
+    assert!(parse(&behind(&[hop_by_hop, options])).is_ok());
+    assert_eq!(parse(&behind(&[options, hop_by_hop])), Err(Malformed::ExtensionHeaders));
+    assert!(parse(&behind(&[(43, 0)])).is_ok(), "the route is at its end");
+    assert_eq!(parse(&behind(&[(43, 1)])), Err(Malformed::ExtensionHeaders));
+    assert!(parse(&behind(&[(44, 0)])).is_ok(), "an atomic fragment (RFC 6946)");
+    assert_eq!(parse(&behind(&[(44, 1)])), Err(Malformed::Fragment { first: true }));
+    assert_eq!(parse(&behind(&[(44, 8)])), Err(Malformed::Fragment { first: false }));
+    let mut long = behind(&[options]);
+    long[41] = 1;
+    assert_eq!(parse(&long), Err(Malformed::Truncated), "the header ends in the next one");
+    long[41] = 9;
+    assert_eq!(parse(&long), Err(Malformed::Truncated), "it ends behind the packet");
 }

@@ -1,9 +1,9 @@
 //! The packet that an ICMP error quotes: read, translated and translated back.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use packet::icmp::{Embedded, embedded, rewrite_embedded};
-use packet::{Malformed, Protocol, Rewrite, Train, parse, verify};
+use packet::{Malformed, Protocol, Rewrite, TcpFlags, Train, parse, verify};
 use proptest::prelude::*;
 
 use crate::spec::{Kind, Spec, address, any_kind, config, octets, ones_complement_sum, port, spec};
@@ -29,7 +29,16 @@ impl Error {
             rest[if self.from.is_ipv4() { 1 } else { 0 }] = (body.len() / unit) as u8;
             body.extend(extension);
         }
-        let icmp = [&[self.kind, 0, 0, 0][..], &rest, &body].concat();
+        self.around(rest, &body)
+    }
+
+    /// The same with another second word of the ICMP header.
+    fn with_rest(&self, rest: [u8; 4]) -> Vec<u8> {
+        self.around(rest, &self.quoted)
+    }
+
+    fn around(&self, rest: [u8; 4], body: &[u8]) -> Vec<u8> {
+        let icmp = [&[self.kind, 0, 0, 0][..], &rest, body].concat();
         let mut bytes = self.ip_header(icmp.len());
         let offset = bytes.len();
         bytes.extend(icmp);
@@ -266,6 +275,27 @@ fn r32_the_quote_ends_where_rfc_4884_ends_it() {
     assert_ne!(bytes[28 + 36..28 + 38], [0xee; 2], "without a length all of it is the quote");
     assert_eq!(embedded(&with_length(6)), Err(Malformed::Quote), "4 bytes of transport");
     assert_eq!(embedded(&with_length(16)), Ok(found), "beyond the packet: not a length");
+}
+
+#[test]
+fn r32_in_icmpv6_the_length_of_the_quote_counts_by_8_bytes() {
+    let mut quoted = vec![0xee; 80];
+    let ends: [SocketAddr; 2] = ["[fd00::1]:7", "[fd00::2]:9"].map(|end| end.parse().unwrap());
+    packet::build::tcp(ends[0], ends[1], 1, 1, TcpFlags::ACK, 9, &[0xee; 20], &mut quoted).unwrap();
+    let (from, to) = (IpAddr::from([1; 16]), IpAddr::from([2; 16]));
+    // Seven times eight: where the checksum of TCP would be, the extension begins.
+    let error = Error { from, to, kind: 1, quoted, extension: None };
+    let mut bytes = error.with_rest([7, 0, 0, 0]);
+    let before = bytes.clone();
+
+    let found = embedded(&bytes).unwrap();
+    let new = Embedded { source_port: 99, ..found };
+    rewrite_embedded(&mut bytes, from, to, &new).unwrap();
+
+    assert_eq!(embedded(&bytes), Ok(new));
+    assert_eq!(bytes[48 + 56..], before[48 + 56..]);
+    let too_short = error.with_rest([5, 0, 0, 0]);
+    assert_eq!(embedded(&too_short), Err(Malformed::Quote), "nothing of the transport");
 }
 
 #[test]

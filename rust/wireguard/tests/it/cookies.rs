@@ -198,6 +198,27 @@ fn a_cookie_outlives_one_change_of_the_secret_and_is_used_for_120_s() {
 }
 
 #[test]
+fn a_proof_is_none_any_more_once_both_secrets_are_new() {
+    for (age, passes) in [(1, true), (130, true), (239, true), (240, false), (1000, false)] {
+        let mut now = START;
+        let (mut client, mut server) =
+            (End::new(1, 2, None, Profile::PLAIN), End::new(2, 1, None, Profile::PLAIN));
+        client.tunnel.initiate(now);
+        let initiation = client.drain(now).remove(0);
+        load(&mut server, now);
+        let reply = reply_to(&mut server, SOURCE, &initiation, now);
+        client.tunnel.handle_cookie_reply(&reply, now).unwrap();
+        let initiation = next_initiation(&mut client, &mut now);
+
+        // Somebody kept the message; the secrets are changed when they are used next.
+        let later = now.max(START + Duration::from_secs(age));
+        load(&mut server, later);
+        let checked = server.node.check(SOURCE, &initiation, later, &mut [0; 64]);
+        assert_eq!(checked == Checked::Pass, passes, "{age} s");
+    }
+}
+
+#[test]
 fn a_cookie_reply_is_taken_once_and_only_for_a_message_of_ours() {
     let mut now = START;
     let (mut client, mut server) =

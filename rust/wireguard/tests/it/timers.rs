@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use packet::Instant;
-use wireguard::{Event, Profile, Reason};
+use wireguard::{Event, HandshakeError, Profile, Reason};
 
 use crate::pair::{Pair, exact};
 
@@ -256,6 +256,25 @@ fn expiry_erases_everything_and_says_so() {
         pair.run(Duration::from_secs(1));
         pair.talk();
     }
+}
+
+#[test]
+fn expiry_erases_the_keys_of_an_attempt_under_way_and_the_attempt_goes_on() {
+    let (mut pair, created) = cut(Profile { keep_session: false, ..PROFILES[0] });
+    run_to(&mut pair, created + PROFILES[0].expire_after - MS);
+    pair.ends[0].tunnel.initiate(pair.now);
+    let initiation = pair.ends[0].drain(pair.now).remove(0);
+    pair.ends[1].receive(&initiation, pair.now).unwrap();
+    let response = pair.ends[1].drain(pair.now).remove(0);
+    pair.run(MS);
+    assert_eq!(pair.ends[0].events, [Event::Established, Event::Expired]);
+
+    let late = pair.ends[0].tunnel.handle_response(&response, pair.now);
+
+    assert_eq!(late, Err(HandshakeError::UnknownIndex), "its key is gone");
+    pair.path = crate::pair::good();
+    pair.run(PROFILES[0].rekey_timeout + Duration::from_secs(1));
+    pair.talk();
 }
 
 #[test]
