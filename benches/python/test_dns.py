@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from benches.python.harness import Measure
 
 NAME, ADDRESSES = "app.site500.example", ("100.96.0.1", "100.96.0.2", "100.96.0.3", "100.96.0.4")
-QUERY = DNSRecord.question(NAME).pack()
+QUERY = bytes(DNSRecord.question(NAME).pack())
 WHAT, CASE = "stub answer of four records", "1k resources"
 
 
