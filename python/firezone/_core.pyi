@@ -1,5 +1,5 @@
 # The compiled core. Use firezone.nat, firezone.client and firezone.gateway over it.
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from os import PathLike
 from typing import Any, ClassVar, Protocol, Self, TypeAlias, final
@@ -13,7 +13,7 @@ from firezone.nat.counters import (
     TranslationsCounters,
 )
 from firezone.nat.flow_table import Flow, FlowEvent
-from firezone.nat.translated import Imported, Translated
+from firezone.nat.imported import Imported
 
 __all__ = [
     "VERDICTS",
@@ -29,6 +29,7 @@ __all__ = [
     "QueueFull",
     "ResourceNat",
     "Tap",
+    "Translated",
     "Translations",
     "Verdicts",
     "__version__",
@@ -105,6 +106,16 @@ class Verdicts(Buffer):
     def __eq__(self, other: object, /) -> bool: ...
     def count(self, name: str, /) -> int: ...
     def tolist(self) -> list[str]: ...
+
+@final
+class Translated:
+    @property
+    def packets(self) -> PacketBatch: ...
+    @property
+    def verdicts(self) -> Verdicts: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Any: ...
+    def __iter__(self) -> Iterator[Any]: ...
 
 @disjoint_base
 class FlowTable:

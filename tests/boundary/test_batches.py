@@ -324,3 +324,19 @@ def test_the_examples_of_the_core_run() -> None:
             runner.run(example)
 
     assert (runner.failures, runner.tries > 18) == (0, True)
+
+
+def test_a_translation_is_its_packets_and_verdicts_whichever_is_asked_for_first() -> None:
+    table, batch = FlowTable(seed=1), PacketBatch([udp(CLIENT, 1, PROXY, 2, b"a"), b"?"])
+    made = [table.translate_out(batch, addresses={PROXY: REAL}, now=0.0) for _ in range(3)]
+
+    packets, verdicts = made[0]
+    assert (made[1].verdicts, made[2][0][0]) == (verdicts, packets[0])
+    assert made[0].packets is packets is made[0][0] is made[0][-2]
+    assert made[0].verdicts is verdicts is made[0][1] is made[0][-1]
+    assert len(made[0]) == 2
+    with pytest.raises(IndexError):
+        made[0][2]
+    assert repr(made[0]) == (
+        f"Translated(packets={packets!r}, verdicts=['translated', 'malformed'])"
+    )

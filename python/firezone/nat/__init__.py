@@ -20,15 +20,15 @@ addresses are `ipaddress` objects or strings. Objects may be shared between thre
 
 from __future__ import annotations
 
-from firezone._core import VERDICTS, Columns, FlowColumns, PacketBatch, Verdicts
+from firezone._core import VERDICTS, Columns, FlowColumns, PacketBatch, Translated, Verdicts
 
 from .counters import BufferCounters, FlowCounters, ResourceNatCounters, TranslationsCounters
 from .flow_table import Flow, FlowEvent, FlowTable
+from .imported import Imported
 from .packet_buffer import PacketBuffer
 from .packets import tcp, udp
 from .pair import Deliveries, Pair
 from .resource_nat import ResourceNat
-from .translated import Imported, Translated
 from .translations import Translations
 
 __all__ = [

@@ -5,10 +5,8 @@ use std::sync::{Mutex, PoisonError, TryLockError};
 use nat::flow_table::{Config, FlowRecord, FlowTable as Core, PeerIndex};
 use packet::Instant;
 use pyo3::buffer::PyBuffer;
-use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyList, PyType};
+use pyo3::types::{PyBytes, PyList};
 
 use crate::addresses::{Latest, address};
 use crate::batch::PacketBatch;
@@ -18,6 +16,7 @@ use crate::errors::bad_argument;
 use crate::flow_columns::FlowColumns;
 use crate::memory::Room;
 use crate::translate::{Output, Way, translate};
+use crate::translated::Translated;
 use crate::verdicts::Verdicts;
 use crate::{flow_rows, flow_state};
 
@@ -76,14 +75,14 @@ impl FlowTable {
     /// >>> sent.verdicts, memory[16:20].hex(), sent.packets[0] == memory
     /// (['translated'], '0a000007', True)
     #[pyo3(signature = (batch, *, addresses, now, peer = 0, into = None))]
-    fn translate_out<'py>(
+    fn translate_out(
         &self,
-        batch: &Bound<'py, PacketBatch>,
-        addresses: &Bound<'py, PyAny>,
+        batch: &Bound<'_, PacketBatch>,
+        addresses: &Bound<'_, PyAny>,
         now: f64,
         peer: u32,
-        into: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+        into: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Translated> {
         let addresses = self.addresses.addresses(addresses)?;
         self.translate(batch, &Way::Out(&addresses), peer, now, into)
     }
@@ -102,13 +101,13 @@ impl FlowTable {
     /// Raises:
     ///     InvalidArgument: As for `translate_out`.
     #[pyo3(signature = (batch, *, now, peer = 0, into = None))]
-    fn translate_in<'py>(
+    fn translate_in(
         &self,
-        batch: &Bound<'py, PacketBatch>,
+        batch: &Bound<'_, PacketBatch>,
         now: f64,
         peer: u32,
-        into: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+        into: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Translated> {
         self.translate(batch, &Way::In, peer, now, into)
     }
 
@@ -201,7 +200,7 @@ impl FlowTable {
         let imported = self
             .with_table(py, true, |table| flow_state::import(table, &state, since, now))
             .map_err(bad_argument)?;
-        let kind = py.import("firezone.nat.translated")?.getattr("Imported")?;
+        let kind = py.import("firezone.nat.imported")?.getattr("Imported")?;
         kind.call1((imported.flows, imported.rests, imported.left_out))
     }
 
@@ -304,14 +303,14 @@ impl FlowTable {
         records
     }
 
-    fn translate<'py>(
+    fn translate(
         &self,
-        batch: &Bound<'py, PacketBatch>,
+        batch: &Bound<'_, PacketBatch>,
         way: &Way<'_>,
         peer: u32,
         now: f64,
-        into: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+        into: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Translated> {
         let (py, batch) = (batch.py(), batch.get());
         let (peer, now): (_, Instant) = (peer_index(peer)?, instant(now)?);
         let room = into.map(|into| Room::new(into, batch.total_bytes())).transpose()?;
@@ -323,31 +322,7 @@ impl FlowTable {
             });
         }
         let (packets, codes) = output.finish();
-        translated(py, packets, Verdicts::new(codes))
-    }
-}
-
-/// A `Translated`. Python's own way of making one takes as long as the rest of a short call.
-fn translated(
-    py: Python<'_>,
-    packets: PacketBatch,
-    verdicts: Verdicts,
-) -> PyResult<Bound<'_, PyAny>> {
-    static KIND: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    let kind = KIND.import(py, "firezone.nat.translated", "Translated")?;
-    let items = [Bound::new(py, packets)?.into_any(), Bound::new(py, verdicts)?.into_any()];
-    // SAFETY: the class is a tuple without slots of its own (a NamedTuple), so this is all that
-    // `tuple.__new__` does: room for two items, and each of them put into it while nobody else has it.
-    // Putting takes the reference, also if it fails.
-    unsafe {
-        let made = ffi::PyType_GenericAlloc(kind.as_ptr().cast(), items.len() as isize);
-        let made = Bound::from_owned_ptr_or_err(py, made)?;
-        for (at, item) in (0..).zip(items) {
-            if ffi::PyTuple_SetItem(made.as_ptr(), at, item.into_ptr()) == -1 {
-                return Err(PyErr::fetch(py));
-            }
-        }
-        Ok(made)
+        Ok(Translated::new(packets, Verdicts::new(codes)))
     }
 }
 

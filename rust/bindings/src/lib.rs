@@ -34,6 +34,7 @@ mod running;
 mod settings;
 mod tap;
 mod translate;
+mod translated;
 mod translations;
 mod verdicts;
 
@@ -75,6 +76,8 @@ mod _core {
     use crate::resource_nat::ResourceNat;
     #[pymodule_export]
     use crate::tap::Tap;
+    #[pymodule_export]
+    use crate::translated::Translated;
     #[pymodule_export]
     use crate::translations::Translations;
     #[pymodule_export]
