@@ -128,6 +128,13 @@ floods: setup ## Flood a Gateway with handshakes, and count what others notice; 
 faults: ## Plant one fault after the other and see a test fail; writes docs/results/faults.md
 	python3 -m tests.faults.run $(ARGS)
 
+# LLVM's tools read what a compiler of their own version writes.
+.PHONY: coverage
+coverage: ## Count which lines of the core the tests run (10 minutes); writes docs/results/coverage.md
+	@.ci/packages llvm-$$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+	cargo install --locked --quiet --root $(TOOLS) cargo-llvm-cov
+	PATH=$(TOOLS)/bin:$$PATH python3 -m tests.coverage.run $(ARGS)
+
 # Paths of benchmark programs come from cargo: their names carry a hash.
 BENCH_BINARY = $$(cargo bench --locked -p $(1) --bench $(2) --no-run --message-format json | jq -rs 'map(select(.executable != null and .target.name == "$(2)"))[-1].executable')
 
