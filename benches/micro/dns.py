@@ -136,7 +136,7 @@ def compare(count: int) -> list[dict[str, object]]:
 def main() -> int:
     """Measure and write."""
     begin()
-    with Path(sys.argv[1]).open("w") as file:
+    with Path(sys.argv[1]).open("w", buffering=1) as file:
         for count in NAMES:
             for row in compare(count):
                 file.write(json.dumps(row) + "\n")
