@@ -269,6 +269,59 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_leaves_the_room_of_a_train_free() {
+        let mut queue = TrainQueue::new();
+        for number in 0..3 {
+            push(&mut queue, 1, 84, number);
+        }
+        while pop(&mut queue).is_some() {}
+
+        assert_eq!(queue.room().map(|room| room.len()), Some(READ_BUFFER));
+        assert!(push(&mut queue, 1, 60_000, 9));
+        assert_eq!(pop(&mut queue), Some(9));
+    }
+
+    #[test]
+    fn ports_tell_flows_apart_wherever_they_stand() {
+        let with = |words: u8, fill: u8, port: u8| {
+            let mut packet = [0; 80];
+            packet[0] = 0x40 | words;
+            packet[20..usize::from(words) * 4].fill(fill);
+            packet[usize::from(words) * 4 + 3] = port;
+            flow_of(&packet)
+        };
+        for words in [5, 6, 15] {
+            assert_eq!(with(words, 1, 80), with(words, 2, 80), "{words} words");
+            assert_ne!(with(words, 1, 80), with(words, 1, 81), "{words} words");
+        }
+        let ipv6 = |port: u8| {
+            let mut packet = [0; 80];
+            (packet[0], packet[43]) = (0x60, port);
+            flow_of(&packet)
+        };
+        assert_ne!(ipv6(80), ipv6(81));
+        assert_eq!(flow_of(&[]), flow_of(&[0x60]), "what is cut short has a number, too");
+    }
+
+    #[test]
+    fn a_flow_that_begins_is_served_before_all_that_have_had_a_turn() {
+        for turns in 4..12 {
+            let mut queue = TrainQueue::new();
+            for number in 0..30 {
+                push(&mut queue, 1, 60_000, number);
+                push(&mut queue, 2, 60_000, number);
+            }
+            for _ in 0..turns {
+                pop(&mut queue);
+            }
+
+            push(&mut queue, 3, 84, 100);
+
+            assert_eq!(pop(&mut queue), Some(100), "after {turns} trains");
+        }
+    }
+
+    #[test]
     fn flows_that_fill_the_queue_get_equal_parts_each_in_its_order() {
         let mut queue = TrainQueue::new();
         for number in 0..30 {

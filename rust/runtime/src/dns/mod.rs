@@ -5,6 +5,8 @@
 //! at once are answered "none" (dataplane §3.3).
 
 mod exchange;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::PathBuf;

@@ -131,3 +131,72 @@ fn what_is_read_says_what_is_left_to_do() {
     assert_eq!(tun.read(&mut buffer).expect("a device"), None);
     assert_eq!(tun.counters().reads, 5);
 }
+
+/// Two packets in a row of one flow, 1000 bytes of payload each, and where they lie.
+fn pair(host: &str, is_tcp: bool) -> (Vec<u8>, [(u32, u32); 2]) {
+    let ends = [5000, 5001].map(|port| SocketAddr::new(host.parse().expect("an address"), port));
+    let (mut buffer, mut ranges) = (vec![0; 2 * 1300], [(0, 0); 2]);
+    for (i, room) in buffer.chunks_mut(1300).enumerate() {
+        let (sequence, flags) = (1 + i as u32 * 1000, TcpFlags::ACK);
+        let len = if is_tcp {
+            build::tcp(ends[0], ends[1], sequence, 1, flags, 500, &[7; 1000], room)
+        } else {
+            build::udp(ends[0], ends[1], &[7; 1000], room)
+        };
+        ranges[i] = ((i * 1300) as u32, len.expect("room") as u32);
+    }
+    (buffer, ranges)
+}
+
+#[test]
+fn the_header_of_a_train_tells_its_kind_and_where_its_checksum_is() {
+    // Linux `struct virtio_net_hdr`: kind, length of headers, segment, start and place of the sum.
+    for (host, is_tcp, kind, words) in [
+        ("10.0.0.1", true, 1, [40, 1000, 20, 16]),
+        ("fd00::1", true, 4, [60, 1000, 40, 16]),
+        ("10.0.0.1", false, 5, [28, 1000, 20, 6]),
+        ("fd00::1", false, 5, [48, 1000, 40, 6]),
+    ] {
+        let (mut tun, other) = device(Offers { tcp: true, udp: true });
+        let (mut buffer, ranges) = pair(host, is_tcp);
+        let (train, _) = Train::run(&mut buffer, &ranges).expect("valid");
+
+        tun.accept(&train);
+
+        let written = written(&other);
+        assert_eq!(written.len(), 1, "{host}");
+        let word = |at: usize| u16::from_ne_bytes([written[0][at], written[0][at + 1]]);
+        assert_eq!((&written[0][..2], [2, 4, 6, 8].map(word)), (&[1, kind][..], words), "{host}");
+    }
+}
+
+#[test]
+fn of_what_was_read_each_segment_counts() {
+    let (mut tun, host) = device(Offers { tcp: true, udp: true });
+    host.send(&[0; 100]).expect("room");
+    tun.read(&mut vec![0; READ_BUFFER]).expect("a device").expect("a packet");
+
+    tun.count_segments(10);
+
+    assert_eq!(tun.counters().read, 10);
+}
+
+#[test]
+fn what_is_taken_in_part_counts_as_refused() {
+    // A pipe takes of a long write what fits.
+    let (mut reader, writer) = io::pipe().expect("a pipe");
+    let file = File::from(OwnedFd::from(writer));
+    device::prepare(&file).expect("a mode");
+    let mut tun = Tun::over(file, Offers::default());
+
+    for _ in 0..20 {
+        tun.write(&[0; 10_000]);
+    }
+
+    let TunCounters { written, refused, writes, .. } = tun.counters();
+    drop(tun);
+    let len = reader.read_to_end(&mut Vec::new()).expect("a pipe");
+    let (whole, part) = (len / (virtio::LEN + 10_000), len % (virtio::LEN + 10_000));
+    assert!(whole > 0 && part > 0, "{len} bytes were taken");
+    assert_eq!((written, refused, writes), (whole as u64, 20 - whole as u64, 20));
+}

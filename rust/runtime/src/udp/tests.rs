@@ -264,3 +264,13 @@ fn buffers_are_as_large_as_asked_for_where_we_may_pass_the_limits_of_the_host() 
         assert!(size >= config.receive_buffer, "{size}");
     }
 }
+
+#[test]
+fn a_run_that_is_refused_as_a_run_is_told_from_one_that_is_refused_at_all() {
+    let about_runs = [libc::EIO, libc::EINVAL, libc::EMSGSIZE];
+    for code in [libc::EIO, libc::EINVAL, libc::EMSGSIZE, libc::EPERM, libc::ENOBUFS, libc::EACCES]
+    {
+        let error = std::io::Error::from_raw_os_error(code);
+        assert_eq!(super::message::is_about_runs(&error), about_runs.contains(&code), "{error}");
+    }
+}
