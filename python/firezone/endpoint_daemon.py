@@ -218,6 +218,7 @@ class EndpointDaemon(ABC, Generic[SettingsT]):
             "receive_buffer": settings.udp_recv_buffer_size,
             "aead": settings.aead,
             "offloads": settings.offloads,
+            "scheduling": settings.scheduling,
             "buffer": {
                 "queue_bytes": settings.buffer_queue_size,
                 "queue_packets": settings.buffer_queue_packets,

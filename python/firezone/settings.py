@@ -106,6 +106,10 @@ class EndpointSettings(BaseSettings):
         True,
         "Whether the kernel cuts and joins packets for us (TSO, USO, GSO, GRO) where it can.",
     )
+    scheduling: Literal["realtime", "fair"] = _setting(
+        "realtime",
+        "Whether the data plane goes before other programs, where the host allows it.",
+    )
     control_socket: Path | None = _setting(
         None,
         "The control socket; by default /run/firezone/<role>.sock, or in the user's run folder.",

@@ -109,14 +109,20 @@ def run_role(
     import asyncio  # noqa: PLC0415
 
     from firezone.config import default_file, load  # noqa: PLC0415
-    from firezone.host.privilege import keep_only, require_net_admin  # noqa: PLC0415
+    from firezone.host.privilege import (  # noqa: PLC0415
+        CAP_NET_ADMIN,
+        allow_real_time,
+        keep_only,
+        require_net_admin,
+    )
     from firezone.logs import open_logs  # noqa: PLC0415
 
     loaded = load(role, file=file, flags=flags)
     settings = loaded.settings
     require_net_admin("a tunnel")
     # Before the first thread: capabilities are a thread's.
-    keep_only(None)
+    scheduling = allow_real_time() if settings.scheduling == "realtime" else frozenset()
+    keep_only(None, frozenset({CAP_NET_ADMIN}) | scheduling)
     logs = open_logs(
         role,
         level=settings.log_level,

@@ -8,17 +8,21 @@ from __future__ import annotations
 import ctypes
 import os
 import pwd
+import resource
 from pathlib import Path
 from typing import Final
 
 from firezone.errors import ConfigError, FirezoneError, NeedsPrivilege
 
-__all__ = ["CAP_NET_ADMIN", "effective_capabilities", "keep_only", "require_net_admin"]
+__all__ = [
+    "CAP_NET_ADMIN", "allow_real_time", "effective_capabilities", "keep_only", "require_net_admin",
+]  # fmt: skip
 
 CAP_SETGID: Final = 6
 CAP_SETUID: Final = 7
 CAP_SETPCAP: Final = 8
 CAP_NET_ADMIN: Final = 12
+CAP_SYS_NICE: Final = 23
 
 _KEEPCAPS: Final = 8
 _BOUNDING_READ: Final = 23
@@ -66,6 +70,20 @@ def require_net_admin(what: str) -> None:
             f"{what} needs CAP_NET_ADMIN, which this process has not",
             hint="run it with sudo, or as a service: firezone client|gateway enable-service",
         )
+
+
+def allow_real_time() -> frozenset[int]:
+    """Let threads of this process have the least real-time priority (sched(7)).
+
+    Returns:
+        The capability that it takes to have it; none where a limit of the process is enough.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_RTPRIO)
+    try:
+        resource.setrlimit(resource.RLIMIT_RTPRIO, (1, most or 1))
+    except (OSError, ValueError):
+        return frozenset({CAP_SYS_NICE})
+    return frozenset()
 
 
 def keep_only(user: str | None, capabilities: frozenset[int] = frozenset({CAP_NET_ADMIN})) -> None:

@@ -15,7 +15,9 @@ use nat::buffer::Limits;
 use nat::state::Imported;
 use packet::Instant;
 use pyo3::prelude::*;
-use runtime::{EventLoop, Handle, Offloads, State, Station, Tun, UdpConfig, UdpSockets, Wire};
+use runtime::{
+    EventLoop, Handle, Offloads, Scheduling, State, Station, Tun, UdpConfig, UdpSockets, Wire,
+};
 use serde::Deserialize;
 use tunnel::messages::Command;
 use tunnel::{Client, ClientConfig, Endpoint as TunnelEndpoint, Gateway, GatewayConfig};
@@ -47,6 +49,8 @@ struct EndpointConfig {
     /// Whether the kernel's offloads are used where it has them.
     #[serde(default = "yes")]
     offloads: bool,
+    #[serde(default)]
+    scheduling: Turns,
     buffer: BufferLimits,
     /// Network namespace of the device and all sockets; absent: this process's.
     #[serde(default)]
@@ -68,6 +72,24 @@ impl Aead {
             Self::Auto => Choice::Auto,
             Self::Ring => Choice::Ring,
         })
+    }
+}
+
+/// Whether the data plane's thread goes before other programs.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Turns {
+    #[default]
+    Realtime,
+    Fair,
+}
+
+impl Turns {
+    fn scheduling(self) -> Scheduling {
+        match self {
+            Self::Realtime => Scheduling::RealTime,
+            Self::Fair => Scheduling::Fair,
+        }
     }
 }
 
@@ -295,7 +317,9 @@ fn start(
     // Late: they can be read once, and what fails before has not taken them.
     let inherited = sessions.map(|sessions| inherit(endpoint.as_mut(), sessions, state.as_ref()));
     let stations = vec![Station { endpoint, tun }];
-    let handle = EventLoop::start(stations, Wire::Udp(sockets), config.namespace.clone(), true);
+    let scheduling = config.scheduling.scheduling();
+    let namespace = config.namespace.clone();
+    let handle = EventLoop::start(stations, Wire::Udp(sockets), namespace, true, scheduling);
     let running = Running::new(handle.map_err(os_error)?)?;
     let is_client = matches!(config.role, Role::Client { .. });
     Ok(Endpoint {

@@ -10,7 +10,7 @@ use dns::Prefix;
 use link::Link;
 use nat::resource_nat::RefreshPolicy;
 use pyo3::prelude::*;
-use runtime::{EventLoop, Handle, Links, Offloads, Station, Tun, Wire};
+use runtime::{EventLoop, Handle, Links, Offloads, Scheduling, Station, Tun, Wire};
 use serde::Deserialize;
 use tunnel::messages::Command;
 use tunnel::{Client, ClientConfig, Connections, Endpoint, Gateway, GatewayConfig};
@@ -149,7 +149,8 @@ fn start(config: &NetworkConfig) -> PyResult<Handle> {
         links.join(clients.len(), station, Link::new(config.down.config()?, seed.wrapping_add(1)));
     }
     let namespace = config.dns_namespace.clone();
-    EventLoop::start(stations, Wire::Links(links), namespace, false).map_err(os_error)
+    EventLoop::start(stations, Wire::Links(links), namespace, false, Scheduling::Fair)
+        .map_err(os_error)
 }
 
 fn client(side: &ClientSide, halt: bool, run: u64, seed: u64) -> PyResult<Box<dyn Endpoint>> {

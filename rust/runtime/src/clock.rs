@@ -15,6 +15,11 @@ pub fn now() -> Instant {
     Instant::from_nanos(time)
 }
 
+/// Processor time of the calling thread.
+pub(crate) fn thread_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
+
 /// Time since the Unix epoch by the wall clock; 0 if that stands before it.
 pub fn wall() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()

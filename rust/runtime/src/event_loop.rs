@@ -26,7 +26,7 @@ use crate::handle::{
     Begun, COMMANDS, EVENTS, Handle, LoopCounters, LoopEvent, Order, Remains, State,
 };
 use crate::outbound::{self, Outbound};
-use crate::scheduling;
+use crate::scheduling::{Scheduling, Share};
 use crate::tun::Tun;
 use crate::wake::{self, Sleeper, Waker};
 use crate::wire::Wire;
@@ -67,6 +67,7 @@ pub struct EventLoop {
     stop: Arc<AtomicBool>,
     /// Takes commands alone, until it is told to begin.
     held: bool,
+    scheduling: Scheduling,
     counters: Arc<LoopCounters>,
     /// By how much the wall clock was ahead of ours when it was looked at last, and when that was.
     wall_ahead: Duration,
@@ -84,6 +85,7 @@ impl EventLoop {
         wire: Wire,
         dns_namespace: Option<PathBuf>,
         held: bool,
+        scheduling: Scheduling,
     ) -> io::Result<Handle> {
         let (commands, commanded) = mpsc::sync_channel(COMMANDS);
         let (events, happened) = mpsc::sync_channel(EVENTS);
@@ -108,6 +110,7 @@ impl EventLoop {
             orchestration,
             stop: Arc::clone(&stop),
             held,
+            scheduling,
             counters: Arc::clone(&counters),
             wall_ahead: clock::wall_ahead(clock::now()),
             wall_checked: clock::now(),
@@ -120,13 +123,13 @@ impl EventLoop {
     }
 
     fn run(mut self) -> Remains {
-        // Without it packets wait a little longer on a busy host.
-        let _ = scheduling::take_short_turns();
         let mut now = clock::now();
+        let mut share = Share::take(self.scheduling, now);
         let (mut packets, mut commands) = (true, true);
         while !self.stop.load(Ordering::Acquire) {
             let woken = self.wait(packets || commands, now);
             now = clock::now();
+            self.review(&mut share, now);
             packets = self.take_packets(now);
             if woken {
                 self.sleeper.clear();
@@ -145,6 +148,15 @@ impl EventLoop {
         let _ = self.events.try_send(LoopEvent::Stopped);
         self.orchestration.wake();
         Remains { stations: self.stations, wire: self.wire }
+    }
+
+    /// Looks at the time that the thread used, and at who was served, when a window ends.
+    fn review(&mut self, share: &mut Share, now: Instant) {
+        if share.window_is_over(now) {
+            // Each has its window: all are asked.
+            let little = self.outbound.iter_mut().fold(false, |any, of| of.end_window() | any);
+            share.review(little, now);
+        }
     }
 
     /// Takes what is due and what has arrived; returns whether there may be more.
@@ -188,8 +200,12 @@ impl EventLoop {
             for turn in 1..=WIRE_BATCHES {
                 let Some(batch) = self.wire.receive(station, now) else { break };
                 let Station { endpoint, tun } = &mut self.stations[station];
+                let written = tun.counters().writes;
                 let mut io = Io { send: &mut self.send, host: tun };
                 endpoint.handle_network(batch, now, &mut io);
+                if tun.counters().writes > written {
+                    self.outbound[station].expect_answer();
+                }
                 self.drain(station, now);
                 more |= turn == WIRE_BATCHES;
             }

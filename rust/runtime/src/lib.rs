@@ -36,6 +36,7 @@ pub use links::Links;
 pub use offloads::Offloads;
 pub use path::{Path, PathCounters, PathEnd};
 pub use random::random;
+pub use scheduling::Scheduling;
 pub use tap::{Tap, TapError, Tapped};
 pub use tun::{Tun, TunCounters, TunError};
 pub use udp::{UdpConfig, UdpCounters, UdpError, UdpSockets};

@@ -11,8 +11,10 @@ use crate::tun::{Left, Tun};
 
 /// Most packets or trains read from the device in a turn.
 const READS: usize = 16;
-/// Turns in a row that found a packet before more than one is read in a turn.
+/// Turns in a row that found all they tried to read before more is tried.
 const TURNS: u8 = 4;
+/// After a write that the host did not answer at once, so many others are taken to be like it.
+const DOUBT: u8 = 7;
 /// Bytes handed over in a turn, so that what arrives meanwhile does not wait long: some 100 to 200 µs.
 pub(crate) const TURN_BYTES: usize = 192 * 1024;
 /// Bytes of datagrams that wait for others to be sent with, as long as more packets are there.
@@ -28,13 +30,22 @@ pub(crate) struct Outbound {
     failed: bool,
     /// Packets or trains to be read in this turn.
     reads: usize,
-    /// Turns that read as many as they might.
+    /// Turns in a row that read as many as they tried.
     full_turns: u8,
+    /// Writes after which no answer is looked for, since there was none the last time.
+    doubt: u8,
 }
 
 impl Outbound {
     pub(crate) fn new() -> Self {
-        Self { queue: TrainQueue::new(), readable: true, failed: false, reads: 1, full_turns: 0 }
+        Self {
+            queue: TrainQueue::new(),
+            readable: true,
+            failed: false,
+            reads: 1,
+            full_turns: 0,
+            doubt: 0,
+        }
     }
 
     /// Whether the device failed, and gives nothing any more.
@@ -55,26 +66,41 @@ impl Outbound {
         }
     }
 
+    /// A packet was given to the host, which may have answered it by now: the kernel does so before the
+    /// write returns, if the answer is its own.
+    pub(crate) fn expect_answer(&mut self) {
+        if self.readable {
+            return;
+        }
+        (self.readable, self.doubt) = match self.doubt {
+            0 => (true, DOUBT),
+            doubt => (false, doubt - 1),
+        };
+    }
+
+    /// Whether a flow sent something since the last call, and no more than a little.
+    pub(crate) fn end_window(&mut self) -> bool {
+        self.queue.end_window()
+    }
+
     /// Reads what waits in the device, as far as there is room; returns an error the first time.
     ///
-    /// A lone packet is followed by none most of the time, and to ask for one costs as much as to read
-    /// it: so one is read in a turn, and more only once several turns in a row found some, or a train
-    /// came. What was left is told of by the next turn's question.
+    /// To ask a device that has nothing costs as much as to read a packet. So no more is read in a turn
+    /// than was there in the last ones, and more is tried only once several turns in a row found all
+    /// that they tried. What was left is told of by the next turn's question.
     pub(crate) fn read(&mut self, tun: &mut Tun) -> Option<io::Error> {
         if !self.readable || self.failed {
             return None;
         }
-        for _ in 0..self.reads {
+        for read in 0..self.reads {
             let room = self.queue.room()?;
             match tun.read(room) {
                 Ok(Some(taken)) => {
-                    if matches!(taken.left, Left::Segments(_)) {
-                        self.reads = READS;
-                    }
+                    self.doubt = 0;
                     self.queue.push(taken);
                 }
                 Ok(None) => {
-                    (self.readable, self.reads, self.full_turns) = (false, 1, 0);
+                    (self.readable, self.reads, self.full_turns) = (false, read.max(1), 0);
                     return None;
                 }
                 Err(error) => {
@@ -83,9 +109,9 @@ impl Outbound {
                 }
             }
         }
-        self.full_turns = self.full_turns.saturating_add(1);
-        if self.full_turns >= TURNS {
-            self.reads = READS;
+        self.full_turns += 1;
+        if self.full_turns == TURNS {
+            (self.reads, self.full_turns) = ((2 * self.reads).min(READS), 0);
         }
         None
     }
@@ -145,7 +171,10 @@ fn hand_over(
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::net::{Ipv4Addr, SocketAddr};
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixDatagram;
 
     use packet::Class;
     use tunnel::SEND_BUFFER_BYTES;
@@ -164,6 +193,56 @@ mod tests {
             port += 1;
         }
         send
+    }
+
+    #[test]
+    fn an_answer_that_the_host_gave_within_a_write_is_read_without_another_question() {
+        let (host, device) = UnixDatagram::pair().expect("sockets");
+        device.set_nonblocking(true).expect("a mode");
+        let mut tun = Tun::plain(File::from(OwnedFd::from(device)));
+        let mut outbound = Outbound::new();
+        let mut after_a_write = |answers: usize| {
+            outbound.set_readable(false);
+            for _ in 0..answers {
+                host.send(&[0; 60]).expect("room");
+            }
+            outbound.expect_answer();
+            let reads = tun.counters().reads;
+            assert!(outbound.read(&mut tun).is_none());
+            (outbound.queue.pop().is_some(), tun.counters().reads - reads)
+        };
+
+        assert_eq!(after_a_write(1), (true, 1));
+        assert_eq!(after_a_write(0), (false, 1));
+        for _ in 0..DOUBT {
+            assert_eq!(after_a_write(0), (false, 0), "the last one was not answered at once");
+        }
+        assert_eq!(after_a_write(1), (true, 1));
+        assert_eq!(after_a_write(1), (true, 1), "it answers again");
+    }
+
+    #[test]
+    fn no_more_is_read_in_a_turn_than_was_there_in_the_last_ones() {
+        let (host, device) = UnixDatagram::pair().expect("sockets");
+        device.set_nonblocking(true).expect("a mode");
+        let mut tun = Tun::plain(File::from(OwnedFd::from(device)));
+        let mut outbound = Outbound::new();
+        let mut found = |packets: usize| {
+            for _ in 0..packets {
+                host.send(&[0; 60]).expect("room");
+            }
+            outbound.set_readable(packets > 0);
+            let reads = tun.counters().reads;
+            assert!(outbound.read(&mut tun).is_none());
+            std::iter::from_fn(|| outbound.queue.pop().map(|it| outbound.queue.release(it)))
+                .count();
+            tun.counters().reads - reads
+        };
+
+        let lone: u64 = (0..20).map(|_| found(1)).sum();
+        assert!(lone <= 25, "{lone} reads for 20 packets that came alone");
+        let mut pairs = (0..20).map(|_| found(2));
+        assert!(pairs.by_ref().take(10).last() >= Some(2), "both of a pair");
     }
 
     #[test]

@@ -21,6 +21,8 @@ const LARGE: usize = 64;
 const SMALL: usize = 1024;
 const SMALL_BYTES: usize = 2048;
 const NONE: u16 = u16::MAX;
+/// Packets and trains of a window up to which a flow counts as one that sends little.
+const LITTLE: u16 = 4;
 
 /// Trains and packets that wait, by flow.
 #[derive(Debug)]
@@ -36,6 +38,9 @@ pub(crate) struct TrainQueue {
     new: Chain,
     old: Chain,
     len: usize,
+    /// The number of the window, and how many flows have sent little in it.
+    window: u32,
+    little: usize,
 }
 
 /// A slot that holds something.
@@ -55,6 +60,14 @@ struct Flow {
     /// The next flow of the same list.
     next: u16,
     listed: bool,
+    /// In which window it sent last, and how often.
+    window: u32,
+    sent: u16,
+}
+
+impl Flow {
+    const IDLE: Self =
+        Self { slots: EMPTY, credit: 0, next: NONE, listed: false, window: 0, sent: 0 };
 }
 
 /// First and last of a list.
@@ -81,11 +94,20 @@ impl TrainQueue {
             waiting: vec![idle; LARGE + SMALL],
             free_large: (0..LARGE as u16).rev().collect(),
             free_small: (LARGE as u16..(LARGE + SMALL) as u16).rev().collect(),
-            flows: vec![Flow { slots: EMPTY, credit: 0, next: NONE, listed: false }; FLOWS],
+            flows: vec![Flow::IDLE; FLOWS],
             new: EMPTY,
             old: EMPTY,
             len: 0,
+            window: 1,
+            little: 0,
         }
+    }
+
+    /// Begins a new window; returns whether a flow sent something in the last one, and no more than a
+    /// little.
+    pub(crate) fn end_window(&mut self) -> bool {
+        self.window = self.window.wrapping_add(1);
+        std::mem::take(&mut self.little) > 0
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -106,6 +128,7 @@ impl TrainQueue {
         let len = taken.len.min(READ_BUFFER);
         let taken = Taken { len, ..taken };
         let flow = flow_of(&self.bytes[start..start + len]);
+        self.count(flow);
         let small = if len <= SMALL_BYTES { self.free_small.pop() } else { None };
         let slot = match small {
             Some(small) => {
@@ -118,6 +141,19 @@ impl TrainQueue {
             }
         };
         self.enqueue(slot, taken, flow);
+    }
+
+    fn count(&mut self, number: u16) {
+        let flow = &mut self.flows[usize::from(number)];
+        if flow.window != self.window {
+            (flow.window, flow.sent) = (self.window, 0);
+        }
+        flow.sent = flow.sent.saturating_add(1);
+        match flow.sent {
+            1 => self.little += 1,
+            sent if sent == LITTLE + 1 => self.little -= 1,
+            _ => {}
+        }
     }
 
     fn enqueue(&mut self, slot: u16, taken: Taken, number: u16) {
@@ -350,6 +386,26 @@ mod tests {
             served += u32::from(pop(&mut queue).is_some_and(|number| number < 100));
         }
         assert_eq!(served, 10, "packets that come one by one share the line, byte by byte");
+    }
+
+    #[test]
+    fn who_sends_little_is_told_from_who_sends_much() {
+        let mut queue = TrainQueue::new();
+        let mut window = |flows: &[(u8, u8)]| {
+            for &(port, packets) in flows {
+                for number in 0..packets {
+                    push(&mut queue, port, 1280, number);
+                }
+            }
+            while pop(&mut queue).is_some() {}
+            queue.end_window()
+        };
+
+        assert!(!window(&[]));
+        assert!(window(&[(1, 1)]));
+        assert!(!window(&[(1, 5)]), "a download's acknowledgements, for instance");
+        assert!(window(&[(1, 200), (2, 1)]));
+        assert!(!window(&[]), "it is silent again");
     }
 
     #[test]

@@ -17,6 +17,16 @@ from firezone.host.privilege import keep_only
 keep_only(sys.argv[1] or None)
 print(subprocess.run(["cat", "/proc/self/status"], capture_output=True, text=True).stdout)
 """
+AHEAD = """
+import os
+import resource
+from firezone.host.privilege import CAP_NET_ADMIN, allow_real_time, keep_only
+keep_only(None, {CAP_NET_ADMIN} | allow_real_time())
+os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+print("policy:", os.sched_getscheduler(0))
+print("limit:", resource.getrlimit(resource.RLIMIT_RTPRIO)[0])
+print(Path("/proc/self/status").read_text())
+"""
 REFUSED = """
 import threading
 from firezone.host.privilege import keep_only
@@ -49,6 +59,14 @@ journal.release()
 def fields(status: str) -> dict[str, list[str]]:
     rows = (line.partition(":") for line in status.splitlines() if ":" in line)
     return {name: rest.split() for name, _, rest in rows}
+
+
+def test_a_data_plane_may_go_ahead_of_other_programs_and_nothing_else_is_gained(host: Host) -> None:
+    shown = fields(host.python(AHEAD, ""))
+
+    nice = 0 if shown["limit"] == ["1"] else 1 << 23
+    assert shown["CapEff"] == shown["CapBnd"] == [f"{0x1000 | nice:016x}"]
+    assert shown["policy"] == ["2"], "SCHED_RR"
 
 
 @pytest.mark.parametrize(("user", "number"), [("nobody", "65534"), ("", "0")])

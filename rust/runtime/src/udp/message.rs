@@ -1,4 +1,4 @@
-//! `sendmsg` and `recvmmsg` with what rides beside the bytes: segment sizes, ECN, and the address
+//! `sendmmsg` and `recvmmsg` with what rides beside the bytes: segment sizes, ECN, and the address
 //! of this host that is spoken to. Linux.
 // The calls and their ancillary data have no safe form that allocates nothing.
 #![allow(unsafe_code)]
@@ -10,6 +10,7 @@ use std::os::fd::AsRawFd;
 use std::ptr;
 
 use packet::Run;
+use smallvec::SmallVec;
 use socket2::{SockAddr, SockAddrStorage};
 use tunnel::{Arrival, Datagrams};
 
@@ -88,43 +89,82 @@ fn set(socket: &UdpSocket, level: i32, option: i32, value: i32) -> io::Result<()
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Sends `bytes` to where `run` goes, cut up into datagrams of `segment` bytes if that is given.
-pub(super) fn send(
-    socket: &UdpSocket,
-    run: &Run,
-    bytes: &[u8],
-    segment: Option<u16>,
-) -> io::Result<()> {
-    let to = SockAddr::from(run.route.remote);
-    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    let mut control = Control([0; CONTROL]);
-    let mut used = 0;
-    if let Some(segment) = segment {
-        used += put(&mut control, used, libc::SOL_UDP, libc::UDP_SEGMENT, &segment.to_ne_bytes());
+/// Most messages that one send call takes: all runs of most turns.
+pub(super) const SENDS: usize = 8;
+
+/// One message to be sent, and what the kernel reads of it.
+struct Outgoing {
+    to: SockAddr,
+    part: libc::iovec,
+    control: Control,
+    used: usize,
+}
+
+impl Outgoing {
+    /// `bytes` on the way of `run`, cut up into datagrams of `segment` bytes if that is given.
+    fn new(run: &Run, bytes: &[u8], segment: Option<u16>) -> Self {
+        let part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+        let mut control = Control([0; CONTROL]);
+        let mut used = 0;
+        if let Some(segment) = segment {
+            used +=
+                put(&mut control, used, libc::SOL_UDP, libc::UDP_SEGMENT, &segment.to_ne_bytes());
+        }
+        if run.ecn != 0 {
+            let (level, kind) = if run.route.remote.is_ipv4() {
+                (libc::IPPROTO_IP, libc::IP_TOS)
+            } else {
+                (libc::IPPROTO_IPV6, libc::IPV6_TCLASS)
+            };
+            used += put(&mut control, used, level, kind, &i32::from(run.ecn).to_ne_bytes());
+        }
+        used += put_source(&mut control, used, run.route.local);
+        Self { to: SockAddr::from(run.route.remote), part, control, used }
     }
-    if run.ecn != 0 {
-        let (level, kind) = if run.route.remote.is_ipv4() {
-            (libc::IPPROTO_IP, libc::IP_TOS)
-        } else {
-            (libc::IPPROTO_IPV6, libc::IPV6_TCLASS)
-        };
-        used += put(&mut control, used, level, kind, &i32::from(run.ecn).to_ne_bytes());
+
+    /// What points to it; valid as long as it stays where it is.
+    fn header(&mut self) -> libc::mmsghdr {
+        // SAFETY: an all-zero mmsghdr is a valid one that describes nothing.
+        let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
+        header.msg_hdr.msg_name = self.to.as_ptr().cast_mut().cast();
+        header.msg_hdr.msg_namelen = self.to.len();
+        header.msg_hdr.msg_iov = &raw mut self.part;
+        header.msg_hdr.msg_iovlen = 1;
+        if self.used > 0 {
+            header.msg_hdr.msg_control = self.control.0.as_mut_ptr().cast();
+            header.msg_hdr.msg_controllen = self.used as _;
+        }
+        header
     }
-    used += put_source(&mut control, used, run.route.local);
-    // SAFETY: an all-zero msghdr is a valid one that describes nothing.
-    let mut header: libc::msghdr = unsafe { mem::zeroed() };
-    header.msg_name = to.as_ptr().cast_mut().cast();
-    header.msg_namelen = to.len();
-    header.msg_iov = &raw mut part;
-    header.msg_iovlen = 1;
-    if used > 0 {
-        header.msg_control = control.0.as_mut_ptr().cast();
-        header.msg_controllen = used as _;
-    }
-    // SAFETY: every pointer in `header` is to a local or an argument that lives through the call, with
-    // its true length; sendmsg writes to none of them.
-    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, libc::MSG_NOSIGNAL) };
-    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Sends the bytes of each run to where it goes, with one call: a run of several datagrams is cut up by
+/// the kernel. Returns how many of the runs, at most [`SENDS`], were sent before one failed.
+///
+/// # Errors
+/// What the kernel said of the first one.
+pub(super) fn send(socket: &UdpSocket, runs: &[(&Run, &[u8])]) -> io::Result<usize> {
+    let mut messages: SmallVec<[Outgoing; SENDS]> = runs
+        .iter()
+        .take(SENDS)
+        .map(|(run, bytes)| {
+            let segment = (run.datagrams() > 1).then_some(run.datagram_size as u16);
+            Outgoing::new(run, bytes, segment)
+        })
+        .collect();
+    let mut headers: SmallVec<[libc::mmsghdr; SENDS]> =
+        messages.iter_mut().map(Outgoing::header).collect();
+    // SAFETY: every pointer in the headers is to one of `messages`, which are not moved any more, or to
+    // an argument, with its true length; sendmmsg writes to the headers' counts alone.
+    let sent = unsafe {
+        libc::sendmmsg(
+            socket.as_raw_fd(),
+            headers.as_mut_ptr(),
+            headers.len() as u32,
+            libc::MSG_NOSIGNAL,
+        )
+    };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
 }
 
 /// Appends the address that a datagram is to come from, on whichever interface; the room it takes.

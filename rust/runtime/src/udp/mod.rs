@@ -17,7 +17,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use packet::{Class, Instant, Route, Run, SendBuffer};
+use packet::{Class, Instant, Run, SendBuffer};
+use smallvec::SmallVec;
 use tunnel::Datagrams;
 
 use crate::namespace;
@@ -164,54 +165,86 @@ impl UdpSockets {
         self.counters
     }
 
-    /// Sends every run.
+    /// Sends every run, as many with one call as go by one socket.
     pub(crate) fn send(&mut self, send: &SendBuffer, now: Instant) {
+        let mut waiting: SmallVec<[(&Run, &[u8]); message::SENDS]> = SmallVec::new();
         for (run, bytes) in send.iter() {
-            if let Err(error) = self.send_run(run, bytes) {
-                self.note_failure(run, bytes, error, now);
+            let is_other = waiting.last().is_some_and(|(last, _)| family(last) != family(run));
+            if is_other || waiting.len() == message::SENDS {
+                self.send_all(&waiting, now);
+                waiting.clear();
+            }
+            if run.datagrams() == 1 || self.offloads == Offloads::Auto {
+                waiting.push((run, bytes));
+            } else {
+                self.send_all(&waiting, now);
+                waiting.clear();
+                let sent = self.send_singly(run, bytes);
+                self.note(run, bytes, sent, now);
+            }
+        }
+        self.send_all(&waiting, now);
+    }
+
+    /// Sends runs of one family. One that fails is tried in other ways, and the others go on.
+    fn send_all(&mut self, mut runs: &[(&Run, &[u8])], now: Instant) {
+        while let Some(((run, bytes), others)) = runs.split_first() {
+            match self.send_call(runs) {
+                Ok(sent) => runs = &runs[sent.clamp(1, runs.len())..],
+                Err(error) => {
+                    let sent = self.send_otherwise(run, bytes, error);
+                    self.note(run, bytes, sent, now);
+                    runs = others;
+                }
             }
         }
     }
 
-    fn send_run(&mut self, run: &Run, bytes: &[u8]) -> io::Result<()> {
-        match self.send_from(run, bytes) {
-            // This host has another address now. The peer learns of it by this datagram.
-            Err(error) if run.route.local.is_some() && message::is_about_address(&error) => {
-                let route = Route { local: None, ..run.route };
-                self.send_from(&Run { route, ..*run }, bytes)
-            }
-            sent => sent,
-        }
-    }
-
-    fn send_from(&mut self, run: &Run, bytes: &[u8]) -> io::Result<()> {
-        let socket = match run.route.remote {
-            SocketAddr::V4(_) => self.ipv4.as_ref(),
-            SocketAddr::V6(_) => self.ipv6.as_ref(),
+    /// One send call; returns how many of the runs it sent.
+    fn send_call(&mut self, runs: &[(&Run, &[u8])]) -> io::Result<usize> {
+        let socket = match runs.first().map(|(run, _)| run.route.remote) {
+            Some(SocketAddr::V6(_)) => self.ipv6.as_ref(),
+            Some(SocketAddr::V4(_)) | None => self.ipv4.as_ref(),
         };
         let socket = socket.ok_or_else(|| io::Error::from_raw_os_error(libc::EAFNOSUPPORT))?;
-        let datagrams = run.datagrams() as u64;
-        let segment = (datagrams > 1).then_some(run.datagram_size as u16);
-        if segment.is_none() || self.offloads == Offloads::Auto {
-            self.counters.sends += 1;
-            match patiently(socket, || message::send(socket, run, bytes, segment)) {
-                Ok(()) => {
-                    self.counters.sent += datagrams;
-                    return Ok(());
-                }
-                // The path's MTU is below the segment's size, or the device cannot cut runs up.
-                Err(error) if segment.is_some() && message::is_about_runs(&error) => {
-                    self.counters.split += 1;
-                }
-                Err(error) => return Err(error),
+        self.counters.sends += 1;
+        let sent = patiently(socket, || message::send(socket, runs))?;
+        let datagrams = runs.iter().take(sent).map(|(run, _)| run.datagrams() as u64);
+        self.counters.sent += datagrams.sum::<u64>();
+        Ok(sent)
+    }
+
+    /// Sends what failed with `error` as it may go: from another address of this host, where it has that
+    /// of the run no more, and datagram by datagram, where the path's MTU is below their size or the
+    /// device cannot cut runs up.
+    fn send_otherwise(&mut self, run: &Run, bytes: &[u8], error: io::Error) -> io::Result<()> {
+        let (mut run, mut error) = (*run, error);
+        if run.route.local.is_some() && message::is_about_address(&error) {
+            // The peer learns of it by this datagram.
+            run.route.local = None;
+            match self.send_call(&[(&run, bytes)]) {
+                Ok(_) => return Ok(()),
+                Err(other) => error = other,
             }
         }
+        if run.datagrams() == 1 || !message::is_about_runs(&error) {
+            return Err(error);
+        }
+        self.counters.split += 1;
+        self.send_singly(&run, bytes)
+    }
+
+    fn send_singly(&mut self, run: &Run, bytes: &[u8]) -> io::Result<()> {
         bytes.chunks(run.datagram_size).try_for_each(|datagram| {
-            self.counters.sends += 1;
-            patiently(socket, || message::send(socket, run, datagram, None))?;
-            self.counters.sent += 1;
-            Ok(())
+            let single = Run { len: datagram.len(), datagram_size: datagram.len(), ..*run };
+            self.send_call(&[(&single, datagram)]).map(|_| ())
         })
+    }
+
+    fn note(&mut self, run: &Run, bytes: &[u8], sent: io::Result<()>, now: Instant) {
+        if let Err(error) = sent {
+            self.note_failure(run, bytes, error, now);
+        }
     }
 
     fn note_failure(&mut self, run: &Run, bytes: &[u8], error: io::Error, now: Instant) {
@@ -300,6 +333,10 @@ impl UdpSockets {
     }
 }
 
+fn family(run: &Run) -> bool {
+    run.route.remote.is_ipv4()
+}
+
 fn is_control(socket: usize) -> bool {
     socket >= 2
 }
@@ -314,7 +351,7 @@ fn socket_at<'a>(
 }
 
 /// Repeats a send that found the buffer full once there is room again.
-fn patiently(socket: &UdpSocket, mut send: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+fn patiently<T>(socket: &UdpSocket, mut send: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     match send() {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];

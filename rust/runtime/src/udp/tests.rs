@@ -77,6 +77,30 @@ fn many_datagrams_that_come_one_by_one_are_one_batch() {
 }
 
 #[test]
+fn all_runs_of_a_turn_are_one_call_and_one_that_fails_stops_no_other() {
+    let (mut here, mut there) = (sockets(), sockets());
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, there.port().expect("a port")));
+    // No datagram is as long as that; what is before and behind it is in order.
+    let mut send = SendBuffer::new(300_000, 8);
+    for size in [1000, 900, 65_507, 800, 700] {
+        let slots = if size > 1000 { 1 } else { 20 };
+        let route = if slots == 1 { SocketAddr::from(([255; 4], 9)) } else { to };
+        let mut run = send.open_run(route, 0, Class::Data, slots, size, size).expect("room");
+        run.bytes().fill(4);
+        run.commit();
+    }
+
+    here.send(&send, Instant::ZERO);
+
+    let came = receive(&mut there, 80);
+    let sizes: Vec<usize> = came.iter().map(|(bytes, _, _)| bytes.len()).collect();
+    assert_eq!(sizes, [[1000; 20], [900; 20], [800; 20], [700; 20]].concat());
+    let counters = here.counters();
+    assert_eq!((counters.sent, counters.dropped), (80, 1), "{:?}", here.take_error());
+    assert_eq!(counters.sends, 3, "two before it, itself, and two behind it");
+}
+
+#[test]
 fn an_answer_comes_from_the_address_that_was_spoken_to_as_long_as_the_host_has_it() {
     for (spoken_to, gone) in [("127.0.0.7", "192.0.2.1"), ("::1", "2001:db8::1")] {
         let (mut here, mut there) = (sockets(), sockets());
