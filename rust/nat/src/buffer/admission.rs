@@ -3,7 +3,7 @@
 use packet::Instant;
 
 use super::PacketBuffer;
-use super::identity::{FlowKey, Twin};
+use super::identity::{FlowKey, Hash, Mark, Twin};
 use super::store::{Flow, Linked, Share};
 use super::types::{Behaviour, Limits, PushError, Stored};
 
@@ -53,6 +53,33 @@ fn exceeds(share: Share, held: Share, more: Share, limit: Share) -> (bool, bool)
     )
 }
 
+/// A TCP segment that may be held already.
+pub(super) struct Segment<'a> {
+    pub(super) packet: &'a [u8],
+    pub(super) transport_offset: u16,
+    pub(super) twin: Twin,
+    /// Hash of its flow.
+    pub(super) flow_hash: u64,
+}
+
+impl Segment<'_> {
+    fn mark(&self, hash: &Hash, twin: Twin) -> Mark {
+        hash.mark(self.flow_hash, twin, self.packet, self.transport_offset)
+    }
+}
+
+/// What became of the search for a segment.
+pub(super) enum Sought {
+    Held(u32),
+    /// To be filed under this.
+    New(Mark),
+}
+
+/// Whether a packet is filed by all of its bytes.
+fn is_alike(mark: Option<Mark>) -> bool {
+    matches!(mark, Some((Twin::Bytes, _)))
+}
+
 impl PacketBuffer {
     /// Whether a packet of `len` bytes is taken. A ring makes room for it.
     pub(super) fn admit(
@@ -88,20 +115,30 @@ impl PacketBuffer {
         })
     }
 
-    /// The packet of `flow` that `packet` is, or retransmits.
-    pub(super) fn find_twin(
-        &self,
-        flow: Option<u32>,
-        twin: Twin,
-        hash: u64,
-        packet: &[u8],
-    ) -> Option<u32> {
-        let flow = flow?;
-        self.twins.find(hash, |place| {
+    /// The packet of `flow` that `segment` is or retransmits, or the mark to file it under.
+    pub(super) fn recognise(&self, flow: Option<u32>, segment: &Segment<'_>) -> Sought {
+        let mark = segment.mark(&self.hash, segment.twin);
+        let Some(flow) = flow else { return Sought::New(mark) };
+        let holder = self.find_marked(flow, mark, |_| true);
+        match holder {
+            Some(held) if matches!(segment.twin, Twin::Syn(_)) => return Sought::Held(held),
+            Some(held) if self.store.bytes(held) == segment.packet => return Sought::Held(held),
+            None if self.flows[flow].alike == 0 => return Sought::New(mark),
+            Some(_) | None => {}
+        }
+        // Who sends one kind of headers again and again has each packet hashed and one compared.
+        let whole = segment.mark(&self.hash, Twin::Bytes);
+        let is_same = |place| self.store.bytes(place) == segment.packet;
+        match self.find_marked(flow, whole, is_same) {
+            Some(held) => Sought::Held(held),
+            None => Sought::New(if holder.is_some() { whole } else { mark }),
+        }
+    }
+
+    fn find_marked(&self, flow: u32, mark: Mark, is: impl Fn(u32) -> bool) -> Option<u32> {
+        self.twins.find(mark.1, |place| {
             let slot = &self.store.slots[place];
-            slot.flow == flow
-                && slot.twin.is_some_and(|(held, _)| held == twin)
-                && (twin != Twin::Bytes || self.store.bytes(place) == packet)
+            slot.flow == flow && slot.mark == Some(mark) && is(place)
         })
     }
 
@@ -139,13 +176,13 @@ impl PacketBuffer {
         queue: u32,
         flow: u32,
         packet: &[u8],
-        twin: Option<(Twin, u64)>,
+        mark: Option<Mark>,
         now: Instant,
     ) {
-        let place = self.store.insert(packet, flow, twin, now);
-        if let Some((_, hash)) = twin {
+        let place = self.store.insert(packet, flow, mark, now);
+        if let Some((_, hash)) = mark {
             let slots = &self.store.slots;
-            let rehash = |place| slots[place].twin.map_or(0, |(_, hash)| hash);
+            let rehash = |place| slots[place].mark.map_or(0, |(_, hash)| hash);
             self.twins.insert(hash, place, rehash);
         }
         let found = &mut self.queues[queue];
@@ -155,6 +192,7 @@ impl PacketBuffer {
         let flow = &mut self.flows[flow];
         flow.share.add(packet.len());
         flow.newest = place;
+        flow.alike += u32::from(is_alike(mark));
         self.total.add(packet.len());
         if !is_filed {
             self.file(queue, now + self.limits.max_age);
@@ -167,13 +205,14 @@ impl PacketBuffer {
         let found = &mut self.queues[queue];
         found.packets.remove(&mut Linked(&mut self.store.slots), place);
         let Some(slot) = self.store.slots.remove(place) else { return };
-        if let Some((_, hash)) = slot.twin {
+        if let Some((_, hash)) = slot.mark {
             self.twins.remove(hash, place);
         }
         found.share.subtract(slot.len);
         self.total.subtract(slot.len);
         let flow = &mut self.flows[slot.flow];
         flow.share.subtract(slot.len);
+        flow.alike -= u32::from(is_alike(slot.mark));
         if flow.share.packets == 0 {
             let hash = self.hash.flow(queue, &flow.key);
             self.flow_index.remove(hash, slot.flow);

@@ -32,12 +32,16 @@ impl FlowKey {
     }
 }
 
-/// How a TCP segment is recognised when it comes again.
+/// How a TCP segment is recognised when it comes again: an opening SYN by its flow and sequence number,
+/// any other by all of its bytes. Those need not be hashed for it: headers differ where segments of a
+/// connection do, and the checksum in them tells of the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Twin {
-    /// An opening SYN: by its flow and sequence number.
+    /// An opening SYN with its sequence number.
     Syn(u32),
-    /// Any other: by all of its bytes.
+    /// Filed by its headers: the only one of its flow that is.
+    Headers,
+    /// Filed by all of its bytes, because another of its flow had the same headers.
     Bytes,
 }
 
@@ -46,9 +50,12 @@ impl Twin {
     pub(super) fn of(summary: &Summary) -> Option<Self> {
         let Transport::Tcp { sequence, flags, .. } = summary.transport else { return None };
         let opens = flags.contains(TcpFlags::SYN) && !flags.contains(TcpFlags::ACK);
-        Some(if opens { Self::Syn(sequence) } else { Self::Bytes })
+        Some(if opens { Self::Syn(sequence) } else { Self::Headers })
     }
 }
+
+/// Under what a segment is filed: how it is recognised, with the hash of that.
+pub(super) type Mark = (Twin, u64);
 
 /// Hashes of what the buffer's indexes are searched for.
 pub(super) struct Hash(Seeded);
@@ -72,13 +79,25 @@ impl Hash {
         hasher.finish()
     }
 
-    /// `flow` is the hash of the packet's flow.
-    pub(super) fn twin(&self, flow: u64, twin: Twin, packet: &[u8]) -> u64 {
+    /// The mark of a segment, whose transport header is at `offset`. `flow` is the hash of its flow.
+    pub(super) fn mark(&self, flow: u64, twin: Twin, packet: &[u8], offset: u16) -> Mark {
         let mut hasher = self.0.hasher(flow);
         match twin {
             Twin::Syn(sequence) => hasher.write_u32(sequence),
+            Twin::Headers => {
+                let transport = packet.get(usize::from(offset)..).unwrap_or_default();
+                // Length and identification; then both numbers, flags, window and checksum.
+                for word in [word(packet, 0), word(transport, 4), word(transport, 12)] {
+                    hasher.write_u64(word);
+                }
+            }
             Twin::Bytes => hasher.write(packet),
         }
-        hasher.finish()
+        (twin, hasher.finish())
     }
+}
+
+/// Eight bytes from `at` on, which every TCP segment has.
+fn word(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u64::from_ne_bytes(*word))
 }

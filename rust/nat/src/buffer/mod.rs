@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use packet::Instant;
 
+use self::admission::{Segment, Sought};
 use self::identity::{FlowKey, Hash, Twin};
 use self::store::{Flow, Linked, Queue, Share, Store};
 use crate::flow_table::index::Index;
@@ -132,14 +133,18 @@ impl PacketBuffer {
         let key = FlowKey::of(&summary);
         let flow_hash = self.hash.flow(queue.index, &key);
         let flow = self.find_flow(flow_hash, queue.index, &key);
-        let twin = Twin::of(&summary).map(|twin| match behaviour {
-            Behaviour::KeepFirst => twin,
-            Behaviour::Overwrite { .. } => Twin::Bytes,
+        let transport_offset = summary.transport_offset;
+        let segment = Twin::of(&summary).map(|twin| match behaviour {
+            Behaviour::KeepFirst => Segment { packet, transport_offset, twin, flow_hash },
+            Behaviour::Overwrite { .. } => {
+                Segment { packet, transport_offset, twin: Twin::Headers, flow_hash }
+            }
         });
-        let twin = twin.map(|twin| (twin, self.hash.twin(flow_hash, twin, packet)));
-        if let Some(held) = twin.and_then(|(twin, hash)| self.find_twin(flow, twin, hash, packet)) {
-            return Ok(self.hold_again(queue.index, held, packet));
-        }
+        let mark = match segment.map(|segment| self.recognise(flow, &segment)) {
+            Some(Sought::Held(held)) => return Ok(self.hold_again(queue.index, held, packet)),
+            Some(Sought::New(mark)) => Some(mark),
+            None => None,
+        };
         self.admit(queue.index, flow, packet.len())?;
         let flow = match behaviour {
             Behaviour::KeepFirst => flow,
@@ -147,7 +152,7 @@ impl PacketBuffer {
             Behaviour::Overwrite { .. } => self.find_flow(flow_hash, queue.index, &key),
         };
         let flow = flow.unwrap_or_else(|| self.insert_flow(flow_hash, queue.index, key));
-        self.insert(queue.index, flow, packet, twin, now);
+        self.insert(queue.index, flow, packet, mark, now);
         Ok(Stored::New)
     }
 

@@ -2,7 +2,7 @@
 
 use packet::{Instant, MAX_PACKET};
 
-use super::identity::{FlowKey, Twin};
+use super::identity::{FlowKey, Mark};
 use super::types::Behaviour;
 use crate::flow_table::pool::{Chunks, Pool};
 use crate::wheel::{Links, List, NONE};
@@ -12,8 +12,8 @@ pub(super) struct Slot {
     pub(super) len: usize,
     pub(super) flow: u32,
     pub(super) arrival: Instant,
-    /// How it is recognised, with the hash of that.
-    pub(super) twin: Option<(Twin, u64)>,
+    /// What it is filed under, if it is a TCP segment.
+    pub(super) mark: Option<Mark>,
     previous: u32,
     next: u32,
 }
@@ -43,6 +43,8 @@ pub(super) struct Flow {
     pub(super) key: FlowKey,
     pub(super) share: Share,
     pub(super) newest: u32,
+    /// Packets that are filed by all of their bytes.
+    pub(super) alike: u32,
     /// Whether it was told that packets of it were given up.
     pub(super) is_refused: bool,
     previous: u32,
@@ -51,8 +53,16 @@ pub(super) struct Flow {
 
 impl Flow {
     pub(super) fn new(queue: u32, key: FlowKey) -> Self {
-        let share = Share::default();
-        Self { queue, key, share, newest: NONE, is_refused: false, previous: NONE, next: NONE }
+        Self {
+            queue,
+            key,
+            share: Share::default(),
+            newest: NONE,
+            alike: 0,
+            is_refused: false,
+            previous: NONE,
+            next: NONE,
+        }
     }
 
     /// The flow behind this one in its queue.
@@ -142,11 +152,11 @@ impl Store {
         &mut self,
         packet: &[u8],
         flow: u32,
-        twin: Option<(Twin, u64)>,
+        mark: Option<Mark>,
         arrival: Instant,
     ) -> u32 {
         let len = packet.len();
-        let slot = Slot { len, flow, arrival, twin, previous: NONE, next: NONE };
+        let slot = Slot { len, flow, arrival, mark, previous: NONE, next: NONE };
         let place = self.slots.insert(slot);
         while place >= self.blocks.capacity() {
             self.blocks.grow(|| [0; MAX_PACKET]);
