@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use crate::control::{AssignedIps, DomainStatus, Status};
 
 use super::schedule::{
-    IDLE, REFRESH_TRANSMISSIONS, REFUSED_RETRY, SETUP_LIMIT, STALE_RETRY, TTL_LIMIT, offset,
+    REFRESH_TRANSMISSIONS, REFUSED_RETRY, SETUP_LIMIT, STALE_RETRY, TTL_LIMIT, offset,
 };
 use super::types::{EntryId, EntryKey, FamilyState};
 
@@ -57,8 +57,8 @@ pub(super) struct Prohibited {
 pub(super) struct Entry {
     pub(super) key: EntryKey,
     pub(super) id: EntryId,
-    pub(super) domain: Name,
-    pub(super) announced: SmallVec<[IpAddr; 8]>,
+    /// What is asked for in every message, and nowhere else.
+    announcement: Box<Announcement>,
     pub(super) families: [FamilyEntry; 2],
     pub(super) handshake: Handshake,
     /// No refresh by a query before this (R06).
@@ -74,10 +74,14 @@ pub(super) struct Entry {
     pub(super) announce_on_use: bool,
     pub(super) prohibited: Option<Prohibited>,
     pub(super) last_used: Instant,
-    /// Where its name's entries are listed.
-    pub(super) name_slot: usize,
     pub(super) transmit_queued: bool,
-    pub(super) timer: Option<Instant>,
+}
+
+/// The name and its proxy addresses.
+#[derive(Debug)]
+struct Announcement {
+    domain: Name,
+    proxies: SmallVec<[IpAddr; 8]>,
 }
 
 /// What a status means for an entry.
@@ -104,7 +108,6 @@ impl Entry {
     pub(super) fn new(
         key: EntryKey,
         id: EntryId,
-        name_slot: usize,
         domain: Name,
         proxies: &Proxies,
         stack: IpStack,
@@ -119,8 +122,7 @@ impl Entry {
         Self {
             key,
             id,
-            domain,
-            announced,
+            announcement: Box::new(Announcement { domain, proxies: announced }),
             families,
             handshake: Handshake { id: 0, started: now, sent: 0, open: false, answered: false },
             floor_until: now,
@@ -132,9 +134,7 @@ impl Entry {
             announce_on_use: false,
             prohibited: None,
             last_used: now,
-            name_slot,
             transmit_queued: false,
-            timer: None,
         }
     }
 
@@ -218,23 +218,19 @@ impl Entry {
         }
     }
 
-    /// When something is to be done for the entry, and why.
-    pub(super) fn due(&self) -> (Instant, &'static str) {
-        let idle = (self.last_used + IDLE, "idle entry");
-        let retry = self.retry.map(|at| (at, "retry of a stale entry"));
-        let handshake = self.handshake_due().map(|at| (at, "handshake"));
-        [handshake, retry]
-            .into_iter()
-            .flatten()
-            .min_by_key(|(at, _)| *at)
-            .map_or(idle, |first| if first.0 <= idle.0 { first } else { idle })
+    /// When a handshake or a retry is due.
+    pub(super) fn soon(&self) -> Option<Instant> {
+        match (self.handshake_due(), self.retry) {
+            (Some(handshake), Some(retry)) => Some(handshake.min(retry)),
+            (handshake, retry) => handshake.or(retry),
+        }
     }
 
     pub(super) fn message(&self, run: Option<u64>) -> AssignedIps {
         AssignedIps {
             resource: self.key.resource,
-            domain: self.domain.as_str().to_owned(),
-            proxy_ips: self.announced.to_vec(),
+            domain: self.announcement.domain.as_str().to_owned(),
+            proxy_ips: self.announcement.proxies.to_vec(),
             id: run.map(|_| self.handshake.id),
             run,
         }

@@ -58,6 +58,6 @@ impl ResourceNat {
             self.events.push_back(Event::Refreshed { key: entry.key, changed: false });
         }
         entry.handshake.answered = true;
-        self.table.schedule(index);
+        self.table.schedule(index, now);
     }
 }

@@ -5,6 +5,7 @@
 //! events. It holds no packet: the owner keeps a queue for each held entry and family, and empties
 //! it on [`Event::Release`] or answers it on [`Event::GiveUp`].
 
+mod deadlines;
 mod entry;
 mod halt;
 mod loss;
@@ -76,9 +77,8 @@ impl ResourceNat {
         if self.table.find(&key).is_some() {
             return;
         }
-        let index = self.table.insert(key, |id, name_slot| {
-            Entry::new(key, id, name_slot, domain.clone(), proxies, stack, now)
-        });
+        let index =
+            self.table.insert(key, |id| Entry::new(key, id, domain.clone(), proxies, stack, now));
         self.begin(index, now);
     }
 
@@ -148,7 +148,7 @@ impl ResourceNat {
         }
         let (id, in_flight) = (entry.id, entry.in_flight());
         if in_flight {
-            self.table.schedule(index);
+            self.table.schedule(index, now);
         } else {
             self.begin(index, now);
         }
@@ -226,7 +226,7 @@ impl ResourceNat {
         // The baseline has no timer (R41).
         entry.handshake.open &= self.policy == RefreshPolicy::Keep;
         self.transmit(index);
-        self.table.schedule(index);
+        self.table.schedule(index, now);
     }
 
     fn transmit(&mut self, index: usize) {

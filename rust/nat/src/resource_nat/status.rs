@@ -47,7 +47,7 @@ impl ResourceNat {
         if weight != Weight::Older {
             self.finish(index, status, worked, changed, now);
         }
-        self.table.schedule(index);
+        self.table.schedule(index, now);
     }
 
     /// What is held for a family goes out, or is given up.

@@ -11,7 +11,7 @@ impl ResourceNat {
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(index) = self.table.take_due(now) {
             self.handle_due(index, now);
-            self.table.schedule(index);
+            self.table.schedule(index, now);
         }
     }
 
