@@ -14,7 +14,7 @@ from typing import Final
 
 from tests.results import say, table
 
-PARTS: Final = ("flows", "ports", "pauses", "storm", "held", "names")
+PARTS: Final = ("flows", "ports", "pauses", "storm", "held", "names", "filters")
 _LIKE: Final = 0.05
 """Changes below this are the machine's."""
 

@@ -4,7 +4,8 @@
 //!
 //! [`bimap`](bimap_nat) is the shape of Firezone's own Gateway (`gateway/nat_table.rs`): the one to beat.
 //! [`hash_map`](hash_map_nat) is what the standard library gives who stores all of a flow at once.
-//! [`globs`] tries one pattern after the other, as Firezone's stub resolver does.
+//! [`globs`] tries one pattern after the other, as Firezone's stub resolver does, and [`networks`] one
+//! network.
 
 #![allow(
     clippy::disallowed_methods,
@@ -15,3 +16,4 @@
 pub mod bimap_nat;
 pub mod globs;
 pub mod hash_map_nat;
+pub mod networks;

@@ -1,14 +1,24 @@
 //! What a Gateway's Clients may reach: grants with filters and expiry.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use dns::{Pattern, ResourceId};
-use nat::translations::{Denied, RealFilter};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use nat::translations::{Announced, Denied, RealFilter};
 use packet::{Instant, Protocol, Transport};
 
 use crate::filter::FilterSet;
 use crate::messages::{Resource, Target};
+use crate::networks::Networks;
+use crate::verdicts::{Choice, Verdicts};
+
+/// A name is mostly of one resource; up to so many are asked one by one.
+const FEW: usize = 4;
+/// Names of more whose resources are kept compiled.
+const COMPILED: usize = 256;
 
 /// A real address that a Client asks for or hears from.
 #[derive(Clone, Copy)]
@@ -39,8 +49,13 @@ pub(crate) struct Grant {
 #[derive(Default)]
 pub(crate) struct Grants {
     by_id: BTreeMap<ResourceId, Grant>,
+    networks: Networks,
+    /// The Internet resource: what is in no network.
+    internet: Choice,
     /// Raised by every change; a flow whose access was checked in an earlier epoch is checked again (R26).
     epoch: u32,
+    /// The rules of names of many resources, by which announcements made them so, in an epoch.
+    compiled: RefCell<(u32, HashMap<u64, Verdicts, FixedState>)>,
 }
 
 /// Grants that end by themselves, soonest first.
@@ -75,15 +90,31 @@ impl Grants {
             Target::Cidr { .. } | Target::Internet => None,
         };
         let (id, filters) = (resource.id, FilterSet::new(&resource.filters));
+        self.forget_place(id);
+        match &resource.target {
+            Target::Cidr { address } => self.networks.insert(*address, id.0, tag, filters.clone()),
+            Target::Internet => self.internet.insert(id.0, tag, filters.clone()),
+            Target::Dns { .. } => {}
+        }
         let former = self.by_id.insert(id, Grant { resource, filters, pattern, expires, tag });
         former.and_then(|grant| grant.expires)
     }
 
     /// Takes access away. Returns the grant's expiry.
     pub(crate) fn remove(&mut self, id: ResourceId) -> Option<Option<Instant>> {
+        self.forget_place(id);
         let grant = self.by_id.remove(&id)?;
         self.epoch = self.epoch.wrapping_add(1);
         Some(grant.expires)
+    }
+
+    /// Takes the grant of a resource out of the networks.
+    fn forget_place(&mut self, id: ResourceId) {
+        match self.by_id.get(&id).map(|grant| &grant.resource.target) {
+            Some(Target::Cidr { address }) => self.networks.remove(*address, id.0),
+            Some(Target::Internet) => self.internet.remove(id.0),
+            Some(Target::Dns { .. }) | None => {}
+        }
     }
 
     /// The pattern of a DNS resource (R17).
@@ -92,50 +123,69 @@ impl Grants {
         grant.pattern.as_ref().ok_or(Denied::NotDns)
     }
 
-    /// The tag of the first of `resources` that lets a packet to `port` pass.
+    /// The tag of the first of the resources that announced a name that lets a packet to `port` pass.
     pub(crate) fn permit(
         &self,
-        resources: &[ResourceId],
+        announced: Announced<'_>,
         protocol: Protocol,
         port: u16,
     ) -> Option<u32> {
-        let grants = resources.iter().filter_map(|id| self.by_id.get(id));
-        grants.into_iter().find(|grant| grant.filters.permits(protocol, port)).map(|g| g.tag)
+        if announced.resources.len() > FEW {
+            return self.permit_compiled(announced, protocol, port);
+        }
+        let mut grants = announced.resources.iter().filter_map(|id| self.by_id.get(id));
+        grants.find(|grant| grant.filters.permits(protocol, port)).map(|grant| grant.tag)
     }
 
-    /// The tag of a network that holds `place` and lets a packet to `port` there pass.
+    fn permit_compiled(
+        &self,
+        announced: Announced<'_>,
+        protocol: Protocol,
+        port: u16,
+    ) -> Option<u32> {
+        let (epoch, compiled) = &mut *self.compiled.borrow_mut();
+        if *epoch != self.epoch || compiled.len() >= COMPILED {
+            compiled.clear();
+            *epoch = self.epoch;
+        }
+        let grants = || announced.resources.iter().filter_map(|id| self.by_id.get(id));
+        let compile = || Verdicts::new(grants().map(|grant| (grant.tag, &grant.filters)));
+        compiled.entry(announced.version).or_insert_with(compile).find(protocol, port)
+    }
+
+    /// The tag of a resource that lets a packet to `port` at `place` pass: of the longest network, as the
+    /// Client chooses, and of the Internet last.
     pub(crate) fn permit_place(
         &self,
         place: Place<'_>,
         protocol: Protocol,
         port: u16,
     ) -> Option<u32> {
-        let mut networks = self.networks(place);
-        networks.find(|grant| grant.filters.permits(protocol, port)).map(|grant| grant.tag)
+        let network = self.networks.find(place.address, protocol, port);
+        network.or_else(|| self.internet_at(place)?.find(protocol, port))
     }
 
     /// Whether a network that holds `place` lets packets pass that belong to no flow: neither TCP nor
     /// UDP nor an echo (dataplane §4.7).
     pub(crate) fn permits_other(&self, place: Place<'_>, transport: &Transport) -> bool {
-        transport.flow().is_none()
-            && self.networks(place).any(|grant| grant.filters.permits_transport(transport))
+        if transport.flow().is_some() {
+            return false;
+        }
+        let network = self.networks.find_transport(place.address, transport);
+        network.or_else(|| self.internet_at(place)?.find_transport(transport)).is_some()
     }
 
     /// Whether a network holds `place`.
     pub(crate) fn covers(&self, place: Place<'_>) -> bool {
-        self.networks(place).next().is_some()
+        self.networks.covers(place.address) || self.internet_at(place).is_some()
     }
 
     /// Whether the Internet resource is among the grants.
     pub(crate) fn has_internet(&self) -> bool {
-        self.by_id.values().any(|grant| grant.resource.target == Target::Internet)
+        !self.internet.is_empty()
     }
 
-    fn networks<'a>(&'a self, place: Place<'a>) -> impl Iterator<Item = &'a Grant> {
-        self.by_id.values().filter(move |grant| match &grant.resource.target {
-            Target::Cidr { address: network } => network.contains(place.address),
-            Target::Internet => place.is_internet(),
-            Target::Dns { .. } => false,
-        })
+    fn internet_at(&self, place: Place<'_>) -> Option<&Choice> {
+        (self.has_internet() && place.is_internet()).then_some(&self.internet)
     }
 }

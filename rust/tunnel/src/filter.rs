@@ -67,6 +67,21 @@ impl FilterSet {
             }
     }
 
+    /// The ports of a protocol that pass, in ranges that are apart, ascending; both ends included.
+    pub(crate) fn ports(&self, protocol: Protocol) -> &[(u16, u16)] {
+        match protocol {
+            Protocol::Tcp | Protocol::Udp if self.open => &[(0, u16::MAX)],
+            Protocol::Tcp => &self.tcp,
+            Protocol::Udp => &self.udp,
+            Protocol::Icmp => &[],
+        }
+    }
+
+    /// Whether there are no rules, so that everything passes.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
+    }
+
     /// Whether a packet passes that is neither TCP, UDP nor an ICMP echo: only without rules
     /// (dataplane §4.7), ICMP of any type also by the ICMP rule.
     pub fn permits_transport(&self, transport: &Transport) -> bool {

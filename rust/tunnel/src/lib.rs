@@ -27,10 +27,12 @@ pub mod filter;
 mod gateway;
 mod incoming;
 pub mod messages;
+pub mod networks;
 pub mod p2p;
 mod peering;
 mod refuse;
 mod tags;
+pub mod verdicts;
 
 pub use client::{Client, ClientConfig};
 pub use connection::{Arrival, Connections, Datagrams, Exported, ImportError};

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![allow(clippy::print_stdout, reason = "its lines are its result")]
 
+mod filters;
 mod flows;
 mod harness;
 mod held;
@@ -15,13 +16,14 @@ mod storm;
 
 fn main() {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let parts: [(&str, fn()); 6] = [
+    let parts: [(&str, fn()); 7] = [
         ("flows", flows::run),
         ("ports", ports::run),
         ("pauses", pauses::run),
         ("storm", storm::run),
         ("held", held::run),
         ("names", names::run),
+        ("filters", filters::run),
     ];
     for (name, run) in parts {
         if wanted.as_deref().is_none_or(|wanted| name.starts_with(wanted)) {

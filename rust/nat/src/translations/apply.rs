@@ -194,6 +194,8 @@ impl Translations {
         }
         if !own.resources.contains(&message.resource) {
             own.resources.push(message.resource);
+            let version = self.table.next_version();
+            self.table.bindings[binding].version = version;
         }
         self.table.touch(binding);
     }

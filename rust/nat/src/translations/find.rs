@@ -12,7 +12,8 @@ use super::Translations;
 use super::deal::dealt;
 use super::table::{Binding, Proxy};
 use super::types::{
-    Fresh, NameView, RecordsView, Translation, TranslationState, TranslationView, UserView,
+    Announced, Fresh, NameView, RecordsView, Translation, TranslationState, TranslationView,
+    UserView,
 };
 
 impl Translations {
@@ -67,9 +68,17 @@ impl Translations {
 
     /// The resources that announced `proxy`; none for one that is not known.
     pub fn resources(&self, client: ClientId, proxy: IpAddr) -> &[ResourceId] {
+        self.announced(client, proxy).resources
+    }
+
+    /// The same, with what tells apart what they were and are.
+    pub fn announced(&self, client: ClientId, proxy: IpAddr) -> Announced<'_> {
         let located = self.locate(client, proxy);
         let own = located.and_then(|(_, binding)| self.table.bindings.get(binding));
-        own.map_or(&[], |own| &own.resources)
+        own.map_or(Announced { resources: &[], version: 0 }, |own| Announced {
+            resources: &own.resources,
+            version: own.version,
+        })
     }
 
     /// The name that `proxy` stands for; does not mark it as used.

@@ -33,8 +33,8 @@ pub use deal::deal;
 pub use forbidden::RealFilter;
 pub(crate) use handover::Saved;
 pub use types::{
-    Access, Config, Counters, Denied, Event, Fresh, LookupError, LookupId, NameView, RecordsView,
-    Translation, TranslationState, TranslationView, UserView,
+    Access, Announced, Config, Counters, Denied, Event, Fresh, LookupError, LookupId, NameView,
+    RecordsView, Translation, TranslationState, TranslationView, UserView,
 };
 
 /// What a timer is for.

@@ -55,6 +55,8 @@ pub(super) struct Binding {
     pub(super) translated: bool,
     /// The resources that announced it.
     pub(super) resources: SmallVec<[ResourceId; 1]>,
+    /// Another after each of them.
+    pub(super) version: u64,
     pub(super) announcements: SmallVec<[Announcement; 1]>,
     /// It is in the list of those that wait for a look-up of the name.
     pub(super) waiting: bool,
@@ -134,6 +136,7 @@ pub(super) struct Table {
     moved: HashMap<(u64, IpAddr), Instant, FixedState>,
     moves: VecDeque<(Instant, u64, IpAddr)>,
     serial: u64,
+    versions: u64,
 }
 
 impl Table {
@@ -149,6 +152,7 @@ impl Table {
             moved: HashMap::with_hasher(hasher.clone()),
             moves: VecDeque::new(),
             serial: 0,
+            versions: 0,
             hasher,
         }
     }
@@ -192,6 +196,7 @@ impl Table {
     }
 
     pub(super) fn add_binding(&mut self, client: usize, name: NameId, user_place: usize) -> usize {
+        let version = self.next_version();
         let index = self.bindings.insert(Binding {
             client,
             name,
@@ -201,6 +206,7 @@ impl Table {
             dealt: [NOT_DEALT; 2],
             translated: false,
             resources: SmallVec::new(),
+            version,
             announcements: SmallVec::new(),
             waiting: false,
             timer: None,
@@ -215,6 +221,12 @@ impl Table {
         self.clients[client].names += 1;
         self.link(index);
         index
+    }
+
+    /// A number that no list of resources had.
+    pub(super) fn next_version(&mut self) -> u64 {
+        self.versions += 1;
+        self.versions
     }
 
     /// Takes a binding and all its proxies out.

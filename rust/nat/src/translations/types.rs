@@ -28,6 +28,15 @@ pub enum Denied {
     NotDns,
 }
 
+/// The resources by which a Client announced a name.
+#[derive(Clone, Copy, Debug)]
+pub struct Announced<'a> {
+    /// In the order in which they did.
+    pub resources: &'a [ResourceId],
+    /// Another for any other list of any name.
+    pub version: u64,
+}
+
 /// Settings of a Gateway.
 #[derive(Clone, Debug)]
 pub struct Config {

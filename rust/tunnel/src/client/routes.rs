@@ -1,5 +1,6 @@
 //! What leads where: resources, the Gateways that serve them, and requests for those that none serves.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,12 +17,17 @@ use smallvec::{SmallVec, smallvec};
 use super::liveness::Liveness;
 use crate::filter::FilterSet;
 use crate::messages::{GatewayPeer, Resource, Target};
+use crate::networks::Networks;
 use crate::refuse::Refusal;
+use crate::verdicts::Verdicts;
 
 /// A request for authorisation is repeated after this (R42), doubling …
 const FIRST_REPEAT: Duration = Duration::from_secs(2);
 /// … up to this.
 const LAST_REPEAT: Duration = Duration::from_secs(60);
+
+/// A name is mostly of one resource; up to so many are asked one by one.
+const FEW: usize = 4;
 
 /// Place of a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +48,8 @@ pub(super) struct Route {
 pub(super) struct ResourceEntry {
     pub(super) resource: Resource,
     filters: FilterSet,
+    /// Among the resources of a network: that of an earlier one is lower.
+    order: u64,
     pub(super) gateway: Option<GatewaySlot>,
     request: Option<Request>,
 }
@@ -86,10 +94,12 @@ impl GatewayEntry {
 }
 
 /// Resources that cover a name, most specific first; computed once and again after a change.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct NameRoutes {
     version: u64,
     resources: SmallVec<[ResourceSlot; 2]>,
+    /// The rules of more than [`FEW`].
+    verdicts: OnceCell<Verdicts>,
 }
 
 /// The tables.
@@ -102,9 +112,7 @@ pub(super) struct Routes {
     gateway_by_peer: HashMap<u32, GatewaySlot, FixedState>,
     gateway_by_address: BTreeMap<IpAddr, GatewaySlot>,
     names: Vec<NameRoutes>,
-    networks: BTreeMap<Prefix, SmallVec<[ResourceSlot; 2]>>,
-    /// Prefix lengths in use, longest first: (IPv4, IPv6).
-    lengths: (Vec<u8>, Vec<u8>),
+    networks: Networks,
     version: u64,
     /// The earliest check of a Gateway; never later than it really is.
     next_check: Option<Instant>,
@@ -118,16 +126,18 @@ impl Routes {
     pub(super) fn insert(&mut self, resource: Resource) -> ResourceSlot {
         self.version += 1;
         let (id, target) = (resource.id, resource.target.clone());
-        let filters = FilterSet::new(&resource.filters);
-        let entry = ResourceEntry { resource, filters, gateway: None, request: None };
+        let (filters, order) = (FilterSet::new(&resource.filters), self.version);
+        let entry = ResourceEntry {
+            resource,
+            filters: filters.clone(),
+            order,
+            gateway: None,
+            request: None,
+        };
         let slot = ResourceSlot(self.resources.insert(entry) as u32);
         self.by_id.insert(id, slot);
-        let networks = networks(&target);
-        for network in &networks {
-            self.networks.entry(*network).or_default().push(slot);
-        }
-        if !networks.is_empty() {
-            self.index_lengths();
+        for network in networks(&target) {
+            self.networks.insert(network, order.into(), slot.0, filters.clone());
         }
         slot
     }
@@ -141,16 +151,8 @@ impl Routes {
             self.waiting_requests.remove(&(request.repeat_at, slot));
         }
         self.requests.retain(|wanted| *wanted != slot);
-        let networks = networks(&entry.resource.target);
-        for network in &networks {
-            let Some(slots) = self.networks.get_mut(network) else { continue };
-            slots.retain(|other| *other != slot);
-            if slots.is_empty() {
-                self.networks.remove(network);
-            }
-        }
-        if !networks.is_empty() {
-            self.index_lengths();
+        for network in networks(&entry.resource.target) {
+            self.networks.remove(network, entry.order.into());
         }
         Some((slot, entry))
     }
@@ -306,7 +308,20 @@ impl Routes {
         transport: &Transport,
     ) -> Result<Route, Refusal> {
         self.match_name(stub, name);
-        choose(&self.resources, self.matched(name), Some(name), transport)
+        let Some(routes) = self.names.get(name.index()) else {
+            return Err(Refusal::UnknownResource);
+        };
+        let entries = || {
+            let known = |slot: &ResourceSlot| Some((slot.0, self.get(*slot)?));
+            routes.resources.iter().filter_map(known)
+        };
+        let found = if routes.resources.len() <= FEW {
+            entries().find(|(_, entry)| entry.permits(transport)).map(|(slot, _)| slot)
+        } else {
+            let compile = || Verdicts::new(entries().map(|(slot, entry)| (slot, &entry.filters)));
+            routes.verdicts.get_or_init(compile).find_transport(transport)
+        };
+        route(found, Some(name), || entries().next().is_some())
     }
 
     /// The route to an address: the longest network, among equals the first that lets it pass.
@@ -315,32 +330,19 @@ impl Routes {
         address: IpAddr,
         transport: &Transport,
     ) -> Result<Route, Refusal> {
-        let mut refusal = Refusal::UnknownResource;
-        let lengths = if address.is_ipv4() { &self.lengths.0 } else { &self.lengths.1 };
-        for &length in lengths {
-            let Ok(network) = Prefix::new(address, length) else { continue };
-            let Some(resources) = self.networks.get(&network) else { continue };
-            match choose(&self.resources, resources, None, transport) {
-                Ok(route) => return Ok(route),
-                Err(why) => refusal = why,
-            }
-        }
-        Err(refusal)
+        let found = self.networks.find_transport(address, transport);
+        route(found, None, || self.networks.covers(address))
     }
 
     /// The resources of networks that hold `address`, longest network first.
     pub(super) fn of_address(&self, address: IpAddr) -> Vec<ResourceSlot> {
-        let lengths = if address.is_ipv4() { &self.lengths.0 } else { &self.lengths.1 };
-        let networks = lengths.iter().filter_map(|&length| Prefix::new(address, length).ok());
-        networks.filter_map(|network| self.networks.get(&network)).flatten().copied().collect()
+        self.networks.resources(address).map(ResourceSlot).collect()
     }
 
     /// Whether a Gateway serves a network that holds `address`.
     pub(super) fn covers(&self, address: IpAddr, gateway: GatewaySlot) -> bool {
-        let lengths = if address.is_ipv4() { &self.lengths.0 } else { &self.lengths.1 };
-        let networks = lengths.iter().filter_map(|&length| Prefix::new(address, length).ok());
-        let mut resources = networks.filter_map(|network| self.networks.get(&network)).flatten();
-        resources.any(|slot| self.get(*slot).is_some_and(|entry| entry.gateway == Some(gateway)))
+        let mut resources = self.networks.resources(address).map(ResourceSlot);
+        resources.any(|slot| self.get(slot).is_some_and(|entry| entry.gateway == Some(gateway)))
     }
 
     /// The resources that cover a name, most specific first.
@@ -376,7 +378,7 @@ impl Routes {
     /// Computes the routes of a name, unless they stand.
     fn match_name(&mut self, stub: &mut Stub, name: NameId) {
         if self.names.len() <= name.index() {
-            self.names.resize(name.index() + 1, NameRoutes::default());
+            self.names.resize_with(name.index() + 1, NameRoutes::default);
         }
         if self.names[name.index()].version == self.version {
             return;
@@ -388,7 +390,8 @@ impl Routes {
         }
         let resources = matches.iter().filter_map(|found| self.slot(found.resource)).collect();
         self.matches = matches;
-        self.names[name.index()] = NameRoutes { version: self.version, resources };
+        let verdicts = OnceCell::new();
+        self.names[name.index()] = NameRoutes { version: self.version, resources, verdicts };
     }
 
     /// Asks orchestration for an authorisation, unless it was asked and did not answer yet.
@@ -451,19 +454,6 @@ impl Routes {
         }
         self.requests.retain(|wanted| *wanted != slot);
     }
-
-    fn index_lengths(&mut self) {
-        self.lengths = (Vec::new(), Vec::new());
-        for network in self.networks.keys() {
-            let lengths =
-                if network.address().is_ipv4() { &mut self.lengths.0 } else { &mut self.lengths.1 };
-            lengths.push(network.length());
-        }
-        for lengths in [&mut self.lengths.0, &mut self.lengths.1] {
-            lengths.sort_unstable_by(|a, b| b.cmp(a));
-            lengths.dedup();
-        }
-    }
 }
 
 /// The networks of a resource. Those of the internet are the shortest, so every other comes first.
@@ -475,20 +465,15 @@ fn networks(target: &Target) -> SmallVec<[Prefix; 2]> {
     }
 }
 
-/// The first of `resources` whose filters let the packet pass.
-fn choose(
-    entries: &Slab<ResourceEntry>,
-    resources: &[ResourceSlot],
+/// The way of a packet by the resource that lets it pass; if none does, whether there is `any` says why.
+fn route(
+    found: Option<u32>,
     name: Option<NameId>,
-    transport: &Transport,
+    any: impl FnOnce() -> bool,
 ) -> Result<Route, Refusal> {
-    let mut refusal = Refusal::UnknownResource;
-    for &resource in resources {
-        let Some(entry) = entries.get(resource.0 as usize) else { continue };
-        if entry.filters.permits_transport(transport) {
-            return Ok(Route { resource, name });
-        }
-        refusal = Refusal::Prohibited;
+    match found {
+        Some(slot) => Ok(Route { resource: ResourceSlot(slot), name }),
+        None if any() => Err(Refusal::Prohibited),
+        None => Err(Refusal::UnknownResource),
     }
-    Err(refusal)
 }

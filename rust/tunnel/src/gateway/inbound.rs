@@ -219,8 +219,7 @@ impl Gateway {
         if !self.is_proxy(address) {
             return entry.grants.permit_place(self.place(address), protocol, port);
         }
-        let resources = self.translations.resources(entry.id, address);
-        entry.grants.permit(resources, protocol, port)
+        entry.grants.permit(self.translations.announced(entry.id, address), protocol, port)
     }
 
     /// The real address for a new flow; `None` if the train is held until it is known.
