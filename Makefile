@@ -147,6 +147,7 @@ bench: setup demo-setup ## Compare the core with references and peers (15 minute
 	$(INSTALL_GUNGRAUN)
 	mkdir -p $(BENCH)
 	binary=$(call BENCH_BINARY,bench-core,ratios) && $$binary --bench > $(BENCH)/ratios.jsonl
+	binary=$(call BENCH_BINARY,bench-core,memory) && $$binary --bench > $(BENCH)/memory.jsonl
 	cargo bench --locked -p bench-core --bench times > $(BENCH)/times.txt
 	PATH=$(TOOLS)/bin:$$PATH cargo bench --locked -p bench-core --bench instructions > $(BENCH)/instructions.txt
 	binary=$(call BENCH_BINARY,simulation,path) && $(BIN)/python -m benches.micro.instructions $$binary

@@ -95,6 +95,35 @@ impl Tables {
             self.compare_back(&backs, in_a_row, &case, goal);
         }
         self.trains(&outs, &format!("{count}, trains of 16"));
+        if flows >= 1_000_000 {
+            self.beside_one_flow(&outs, &backs, &format!("{count}, 16 in a row"));
+        }
+    }
+
+    /// Trains of so many flows, beside those of a table with one.
+    fn beside_one_flow(&mut self, outs: &[Summary], backs: &[Summary], case: &str) {
+        let (ours, mut one) = (&mut self.ours, Self::with(1).ours);
+        let (out, back) = (vec![out(0); outs.len()], vec![back(0); backs.len()]);
+        let row = |name| Row { name, case, peer: "itself with one flow", goal: 1.0 / 3.0 };
+        let units = outs.len() * TRAIN;
+        compare(
+            row("hit out"),
+            units,
+            || each(outs, TRAIN, |packet| hit_out(ours, packet)),
+            || each(&out, TRAIN, |packet| hit_out(&mut one, packet)),
+        );
+        compare(
+            row("hit back"),
+            units,
+            || each(backs, TRAIN, |packet| hit_back(ours, packet)),
+            || each(&back, TRAIN, |packet| hit_back(&mut one, packet)),
+        );
+        compare(
+            row("hit out, looked up ahead"),
+            units,
+            || ahead(ours, Direction::Outbound, outs, TRAIN, hit_out_at),
+            || ahead(&mut one, Direction::Outbound, &out, TRAIN, hit_out_at),
+        );
     }
 
     fn compare_out(&mut self, outs: &[Summary], in_a_row: usize, case: &str, goal: f64) {
