@@ -115,14 +115,20 @@ GOALS: Final = (
 )  # fmt: skip
 
 
-def judge(figures: Figures, best: dict[str, str | None]) -> list[Judged]:
+def judge(figures: Figures, best: dict[str, str | None], *, vectored: bool = True) -> list[Judged]:
     """Hold all goals.
 
     Args:
         figures: What was measured.
         best: The best peer of each profile.
+        vectored: Whether this processor has what the vectored AEAD needs.
     """
-    return [_judged(goal, figures, best) for goal in GOALS]
+    return [
+        Judged(goal, VECTORED, "no AVX-512 here", None)
+        if goal.subject == VECTORED and not vectored
+        else _judged(goal, figures, best)
+        for goal in GOALS
+    ]
 
 
 def _judged(goal: Goal, figures: Figures, best: dict[str, str | None]) -> Judged:

@@ -125,6 +125,16 @@ def test_without_that_variant_the_defaults_are_judged() -> None:
     assert judged(samples, "idle RTT p50") == (OURS, None)
 
 
+def test_of_a_processor_without_avx_512_nothing_is_said_about_the_vectored_aead() -> None:
+    samples = [*streams(GO, (1.0, 1.0)), *streams(OURS, (9.0, 9.0))]
+
+    found = judge(Figures(samples), {"V": GO}, vectored=False)
+
+    known = {one.goal.text: one.is_met for one in found}
+    assert known["TCP one stream, vectored AEAD"] is None
+    assert known["TCP one stream, ring"] is True
+
+
 @pytest.mark.parametrize(("lost", "met"), [(0.001, True), (0.002, False)])
 def test_losses_are_compared_with_those_of_the_bare_wire(lost: float, met: bool) -> None:
     samples = [sample(VETH, "udp-600", lost_share=0.001), sample(OURS, "udp-600", lost_share=lost)]
