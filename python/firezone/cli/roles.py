@@ -121,7 +121,7 @@ def run_role(
     settings = loaded.settings
     require_net_admin("a tunnel")
     # Before the first thread: capabilities are a thread's.
-    scheduling = allow_real_time() if settings.scheduling == "realtime" else frozenset()
+    scheduling = allow_real_time(wanted=settings.scheduling == "realtime")
     keep_only(None, frozenset({CAP_NET_ADMIN}) | scheduling)
     logs = open_logs(
         role,

@@ -72,12 +72,18 @@ def require_net_admin(what: str) -> None:
         )
 
 
-def allow_real_time() -> frozenset[int]:
-    """Let threads of this process have the least real-time priority (sched(7)).
+def allow_real_time(*, wanted: bool = True) -> frozenset[int]:
+    """Let threads of this process have the least real-time priority (sched(7)), or none.
+
+    Args:
+        wanted: Whether they may; else a limit that somebody raised is given back.
 
     Returns:
         The capability that it takes to have it; none where a limit of the process is enough.
     """
+    if not wanted:
+        resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))
+        return frozenset()
     _, most = resource.getrlimit(resource.RLIMIT_RTPRIO)
     try:
         resource.setrlimit(resource.RLIMIT_RTPRIO, (1, most or 1))

@@ -21,8 +21,9 @@ const LARGE: usize = 64;
 const SMALL: usize = 1024;
 const SMALL_BYTES: usize = 2048;
 const NONE: u16 = u16::MAX;
-/// Packets and trains of a window up to which a flow counts as one that sends little.
-const LITTLE: u16 = 4;
+/// Packets of a window, and bytes of all of them, up to which a flow counts as one that sends little: no
+/// trains, and not what acknowledges them either.
+const LITTLE: (u16, u32) = (4, 4096);
 
 /// Trains and packets that wait, by flow.
 #[derive(Debug)]
@@ -60,14 +61,20 @@ struct Flow {
     /// The next flow of the same list.
     next: u16,
     listed: bool,
-    /// In which window it sent last, and how often.
+    /// In which window it sent last, and how many packets and bytes.
     window: u32,
-    sent: u16,
+    sent: (u16, u32),
 }
 
 impl Flow {
     const IDLE: Self =
-        Self { slots: EMPTY, credit: 0, next: NONE, listed: false, window: 0, sent: 0 };
+        Self { slots: EMPTY, credit: 0, next: NONE, listed: false, window: 0, sent: (0, 0) };
+
+    /// Whether it sent something in its window, and no more than a little.
+    fn is_little(&self) -> bool {
+        let (packets, bytes) = self.sent;
+        (1..=LITTLE.0).contains(&packets) && bytes <= LITTLE.1
+    }
 }
 
 /// First and last of a list.
@@ -128,7 +135,7 @@ impl TrainQueue {
         let len = taken.len.min(READ_BUFFER);
         let taken = Taken { len, ..taken };
         let flow = flow_of(&self.bytes[start..start + len]);
-        self.count(flow);
+        self.count(flow, len);
         let small = if len <= SMALL_BYTES { self.free_small.pop() } else { None };
         let slot = match small {
             Some(small) => {
@@ -143,15 +150,17 @@ impl TrainQueue {
         self.enqueue(slot, taken, flow);
     }
 
-    fn count(&mut self, number: u16) {
+    fn count(&mut self, number: u16, len: usize) {
         let flow = &mut self.flows[usize::from(number)];
         if flow.window != self.window {
-            (flow.window, flow.sent) = (self.window, 0);
+            (flow.window, flow.sent) = (self.window, (0, 0));
         }
-        flow.sent = flow.sent.saturating_add(1);
-        match flow.sent {
-            1 => self.little += 1,
-            sent if sent == LITTLE + 1 => self.little -= 1,
+        let was_little = flow.is_little();
+        let (packets, bytes) = flow.sent;
+        flow.sent = (packets.saturating_add(1), bytes.saturating_add(len as u32));
+        match (was_little, flow.is_little()) {
+            (false, true) => self.little += 1,
+            (true, false) => self.little = self.little.saturating_sub(1),
             _ => {}
         }
     }
@@ -403,7 +412,8 @@ mod tests {
 
         assert!(!window(&[]));
         assert!(window(&[(1, 1)]));
-        assert!(!window(&[(1, 5)]), "a download's acknowledgements, for instance");
+        assert!(!window(&[(1, 5)]), "they are too many");
+        assert!(!window(&[(1, 4)]), "and these too long");
         assert!(window(&[(1, 200), (2, 1)]));
         assert!(!window(&[]), "it is silent again");
     }

@@ -5,7 +5,8 @@
 //! upload has used its share, and whatever stands behind the upload waits with it. So while the thread
 //! is busy and somebody sends little through it, it goes before other programs (`SCHED_RR`, `sched(7)`).
 //! It does not when nobody would notice: for an upload alone, long turns take fewer system calls. Nor
-//! when it needs nearly all of a processor, by a flood from outside for instance: others are there, too.
+//! for a while after it used nearly all of a processor, by a flood from outside for instance: others are
+//! there, too.
 // The call has no safe form.
 #![allow(unsafe_code)]
 
@@ -35,30 +36,39 @@ const WINDOW: Duration = Duration::from_millis(10);
 /// Of 100 parts of a window, how many it has used when it goes ahead: fewer need no help, and more are
 /// too many.
 const BUSY: std::ops::RangeInclusive<u128> = 10..=90;
-/// So long after somebody sent little he is taken to be there.
+/// So long after somebody sent little he is taken to be there, and a flood not to be over.
 const MEMORY: Duration = Duration::from_secs(1);
 
 /// The calling thread's share of the processors.
 #[derive(Debug)]
 pub(crate) struct Share {
+    /// What the thread goes back to; `None` if it is not to be changed at all.
+    own: Option<Own>,
     /// Whether the kernel lets it go ahead.
     may_go_ahead: bool,
     is_ahead: bool,
     /// When the window began, and what the thread had used by then.
     since: Instant,
     used: Duration,
-    /// When somebody sent little last.
+    /// When somebody sent little last, and when the thread used too much.
     little: Option<Instant>,
+    too_much: Option<Instant>,
 }
 
 impl Share {
-    /// For the calling thread. What the kernel refuses is done without.
+    /// For the calling thread. What the kernel refuses is done without; a thread to which somebody gave
+    /// another policy keeps that.
     pub(crate) fn take(scheduling: Scheduling, now: Instant) -> Self {
-        let may_go_ahead = scheduling == Scheduling::RealTime && go_ahead().is_ok();
-        // Without it packets wait a little longer on a busy host.
-        let _ = take_short_turns();
+        let own = Own::of_this_thread();
+        // Whether it can go back is asked first: this one changes nothing but the length of turns.
+        let goes_back = own.is_some_and(|own| own.take_short_turns().is_ok());
+        let may_go_ahead = goes_back
+            && scheduling == Scheduling::RealTime
+            && go_ahead().is_ok()
+            && own.is_some_and(|own| own.take_short_turns().is_ok());
         let used = clock::thread_time();
-        Self { may_go_ahead, is_ahead: false, since: now, used, little: None }
+        let (little, too_much) = (None, None);
+        Self { own, may_go_ahead, is_ahead: false, since: now, used, little, too_much }
     }
 
     /// Whether it is time for a [review](Self::review).
@@ -73,10 +83,10 @@ impl Share {
         let part = percent(used.saturating_sub(self.used), window);
         (self.since, self.used) = (now, used);
         let ahead = self.should_go_ahead(little, part, now);
-        if ahead != self.is_ahead {
-            self.is_ahead = ahead;
-            let _ = if ahead { go_ahead() } else { take_short_turns() };
-        }
+        let Some(own) = self.own.filter(|_| ahead != self.is_ahead) else { return };
+        let changed = if ahead { go_ahead() } else { own.take_short_turns() };
+        // What failed is tried again after the next window.
+        self.is_ahead = if changed.is_ok() { ahead } else { self.is_ahead };
     }
 
     /// After a window of which the thread used so many hundredths.
@@ -84,8 +94,12 @@ impl Share {
         if little {
             self.little = Some(now);
         }
-        let is_noticed = self.little.is_some_and(|at| now.saturating_duration_since(at) < MEMORY);
-        is_noticed && BUSY.contains(&part)
+        if part > *BUSY.end() {
+            self.too_much = Some(now);
+        }
+        let lately =
+            |at: Option<Instant>| at.is_some_and(|at| now.saturating_duration_since(at) < MEMORY);
+        lately(self.little) && !lately(self.too_much) && part >= *BUSY.start()
     }
 }
 
@@ -108,43 +122,52 @@ struct Attributes {
     period: u64,
 }
 
-/// Puts the calling thread ahead of all that has no real-time priority.
-fn go_ahead() -> io::Result<()> {
-    change(|attributes| {
-        attributes.policy = libc::SCHED_RR as u32;
-        attributes.priority = PRIORITY;
-    })
+impl Attributes {
+    /// Of a policy, which no program started by the thread has.
+    fn new(policy: i32) -> Self {
+        Self {
+            size: size_of::<Self>() as u32,
+            policy: policy as u32,
+            flags: libc::SCHED_FLAG_RESET_ON_FORK as u64,
+            ..Self::default()
+        }
+    }
 }
 
-/// Asks for short turns for the calling thread; its nice value stays.
-fn take_short_turns() -> io::Result<()> {
-    change(|attributes| {
-        attributes.policy = libc::SCHED_OTHER as u32;
-        attributes.priority = 0;
-        attributes.runtime = TURN_NANOSECONDS;
-    })
+/// What the calling thread was before it was changed: one like any other, of this nice value.
+#[derive(Clone, Copy, Debug)]
+struct Own {
+    nice: i32,
+}
+
+impl Own {
+    /// `None` if it has another policy, or the kernel does not tell: whoever gave it that knows why.
+    fn of_this_thread() -> Option<Self> {
+        let mut attributes = Attributes::new(libc::SCHED_OTHER);
+        // SAFETY: the call writes at most `size` bytes behind the pointer, to what lives through it.
+        let read = unsafe {
+            libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, attributes.size, 0)
+        };
+        let is_usual = attributes.policy == libc::SCHED_OTHER as u32;
+        (read >= 0 && is_usual).then_some(Self { nice: attributes.nice })
+    }
+
+    /// Asks for short turns for the calling thread, and for no more than its share.
+    fn take_short_turns(self) -> io::Result<()> {
+        let usual = Attributes::new(libc::SCHED_OTHER);
+        set(&Attributes { nice: self.nice, runtime: TURN_NANOSECONDS, ..usual })
+    }
+}
+
+/// Puts the calling thread ahead of all that has no real-time priority.
+fn go_ahead() -> io::Result<()> {
+    set(&Attributes { priority: PRIORITY, ..Attributes::new(libc::SCHED_RR) })
 }
 
 /// Changes the calling thread's attributes; nothing has changed if there is an error.
-fn change(edit: impl FnOnce(&mut Attributes)) -> io::Result<()> {
-    let mut attributes =
-        Attributes { size: size_of::<Attributes>() as u32, ..Attributes::default() };
-    // SAFETY: the call writes at most `size` bytes behind the pointer, to what lives through it.
-    let read = unsafe {
-        libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, attributes.size, 0)
-    };
-    if read < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let known = [libc::SCHED_OTHER as u32, libc::SCHED_RR as u32];
-    if !known.contains(&attributes.policy) {
-        // Whoever gave the thread another policy knows why.
-        return Err(io::Error::from_raw_os_error(libc::EPERM));
-    }
-    attributes.flags |= libc::SCHED_FLAG_RESET_ON_FORK as u64;
-    edit(&mut attributes);
+fn set(attributes: &Attributes) -> io::Result<()> {
     // SAFETY: the call reads `size` bytes behind the pointer, which outlive it.
-    let set = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    let set = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const *attributes, 0) };
     if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
@@ -162,12 +185,19 @@ mod tests {
 
     #[test]
     fn a_thread_keeps_its_nice_value_and_is_not_ahead_at_first() {
-        let before = policy();
+        // Threads that this one starts inherit nothing of it, and no other one is changed.
+        // SAFETY: the call takes no pointer.
+        assert_eq!(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 5) }, 0);
 
         let share = Share::take(Scheduling::RealTime, clock::now());
 
         assert!(!share.is_ahead);
-        assert_eq!(policy(), before);
+        assert_eq!(policy(), (0, 5));
+        if go_ahead().is_ok() {
+            assert_eq!(policy().0, libc::SCHED_RR);
+            share.own.expect("it was as others are").take_short_turns().expect("it may go back");
+            assert_eq!(policy(), (0, 5));
+        }
     }
 
     #[test]
@@ -179,10 +209,12 @@ mod tests {
         assert!(!after(50, false, now), "nobody would notice");
         assert!(after(50, true, now));
         assert!(after(50, false, now), "he is remembered");
-        assert!(!after(97, true, now), "others are there, too");
-        assert!(after(50, true, now));
         assert!(!after(3, true, now), "it needs no help");
         assert!(!after(50, false, now + MEMORY), "he is gone");
+        assert!(after(50, true, now + MEMORY));
+        assert!(!after(97, true, now + MEMORY), "others are there, too");
+        assert!(!after(50, true, now + MEMORY), "beside another program it gets half");
+        assert!(after(50, true, now + MEMORY * 2));
     }
 
     #[test]

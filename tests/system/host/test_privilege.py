@@ -27,6 +27,13 @@ print("policy:", os.sched_getscheduler(0))
 print("limit:", resource.getrlimit(resource.RLIMIT_RTPRIO)[0])
 print(Path("/proc/self/status").read_text())
 """
+FAIR = """
+import resource
+from firezone.host.privilege import CAP_NET_ADMIN, allow_real_time, keep_only
+keep_only(None, {CAP_NET_ADMIN} | allow_real_time(wanted=False))
+print("limit:", resource.getrlimit(resource.RLIMIT_RTPRIO))
+print(Path("/proc/self/status").read_text())
+"""
 REFUSED = """
 import threading
 from firezone.host.privilege import keep_only
@@ -67,6 +74,13 @@ def test_a_data_plane_may_go_ahead_of_other_programs_and_nothing_else_is_gained(
     nice = 0 if shown["limit"] == ["1"] else 1 << 23
     assert shown["CapEff"] == shown["CapBnd"] == [f"{0x1000 | nice:016x}"]
     assert shown["policy"] == ["2"], "SCHED_RR"
+
+
+def test_a_data_plane_that_is_to_be_fair_gives_the_right_to_go_ahead_back(host: Host) -> None:
+    shown = fields(host.python(FAIR, ""))
+
+    assert shown["limit"] == ["(0,", "0)"]
+    assert shown["CapEff"] == shown["CapBnd"] == ["0000000000001000"]
 
 
 @pytest.mark.parametrize(("user", "number"), [("nobody", "65534"), ("", "0")])

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use packet::{Class, Instant, Run, SendBuffer};
+use packet::{Class, Instant, Route, Run, SendBuffer};
 use smallvec::SmallVec;
 use tunnel::Datagrams;
 
@@ -179,8 +179,7 @@ impl UdpSockets {
             } else {
                 self.send_all(&waiting, now);
                 waiting.clear();
-                let sent = self.send_singly(run, bytes);
-                self.note(run, bytes, sent, now);
+                self.send_singly(run, bytes, now);
             }
         }
         self.send_all(&waiting, now);
@@ -191,9 +190,14 @@ impl UdpSockets {
         while let Some(((run, bytes), others)) = runs.split_first() {
             match self.send_call(runs) {
                 Ok(sent) => runs = &runs[sent.clamp(1, runs.len())..],
+                // The path's MTU is below their size, or the device cannot cut runs up.
+                Err(error) if run.datagrams() > 1 && message::is_about_runs(&error) => {
+                    self.counters.split += 1;
+                    self.send_singly(run, bytes, now);
+                    runs = others;
+                }
                 Err(error) => {
-                    let sent = self.send_otherwise(run, bytes, error);
-                    self.note(run, bytes, sent, now);
+                    self.send_otherwise(run, bytes, error, now);
                     runs = others;
                 }
             }
@@ -214,36 +218,27 @@ impl UdpSockets {
         Ok(sent)
     }
 
-    /// Sends what failed with `error` as it may go: from another address of this host, where it has that
-    /// of the run no more, and datagram by datagram, where the path's MTU is below their size or the
-    /// device cannot cut runs up.
-    fn send_otherwise(&mut self, run: &Run, bytes: &[u8], error: io::Error) -> io::Result<()> {
-        let (mut run, mut error) = (*run, error);
-        if run.route.local.is_some() && message::is_about_address(&error) {
-            // The peer learns of it by this datagram.
-            run.route.local = None;
-            match self.send_call(&[(&run, bytes)]) {
-                Ok(_) => return Ok(()),
-                Err(other) => error = other,
-            }
-        }
-        if run.datagrams() == 1 || !message::is_about_runs(&error) {
-            return Err(error);
-        }
-        self.counters.split += 1;
-        self.send_singly(&run, bytes)
-    }
-
-    fn send_singly(&mut self, run: &Run, bytes: &[u8]) -> io::Result<()> {
-        bytes.chunks(run.datagram_size).try_for_each(|datagram| {
-            let single = Run { len: datagram.len(), datagram_size: datagram.len(), ..*run };
-            self.send_call(&[(&single, datagram)]).map(|_| ())
-        })
-    }
-
-    fn note(&mut self, run: &Run, bytes: &[u8], sent: io::Result<()>, now: Instant) {
+    /// Sends a run that failed with `error` from whichever address the kernel chooses, if that of the run
+    /// may not be this host's any more. The peer learns of it by this.
+    fn send_otherwise(&mut self, run: &Run, bytes: &[u8], error: io::Error, now: Instant) {
+        let sent = if run.route.local.is_some() && message::is_about_address(&error) {
+            let route = Route { local: None, ..run.route };
+            self.send_call(&[(&Run { route, ..*run }, bytes)]).map(|_| ())
+        } else {
+            Err(error)
+        };
         if let Err(error) = sent {
             self.note_failure(run, bytes, error, now);
+        }
+    }
+
+    /// Sends a run datagram by datagram.
+    fn send_singly(&mut self, run: &Run, bytes: &[u8], now: Instant) {
+        for datagram in bytes.chunks(run.datagram_size) {
+            let single = Run { len: datagram.len(), datagram_size: datagram.len(), ..*run };
+            if let Err(error) = self.send_call(&[(&single, datagram)]) {
+                self.send_otherwise(&single, datagram, error, now);
+            }
         }
     }
 

@@ -102,8 +102,12 @@ fn all_runs_of_a_turn_are_one_call_and_one_that_fails_stops_no_other() {
 
 #[test]
 fn an_answer_comes_from_the_address_that_was_spoken_to_as_long_as_the_host_has_it() {
-    for (spoken_to, gone) in [("127.0.0.7", "192.0.2.1"), ("::1", "2001:db8::1")] {
-        let (mut here, mut there) = (sockets(), sockets());
+    let families = [("127.0.0.7", "192.0.2.1"), ("::1", "2001:db8::1")];
+    let ways = [Offloads::Auto, Offloads::Off];
+    for ((spoken_to, gone), offloads) in families.into_iter().flat_map(|f| ways.map(|way| (f, way)))
+    {
+        let config = UdpConfig { offloads, ..UdpConfig::default() };
+        let (mut here, mut there) = (sockets(), UdpSockets::open(&config, None).expect("sockets"));
         let spoken_to: IpAddr = spoken_to.parse().expect("an address");
         let to = SocketAddr::new(spoken_to, there.port().expect("a port"));
         here.send(&run(to, 0, 1, 100), Instant::ZERO);
