@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use dns::{Pattern, ResourceId};
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
 use nat::translations::{Announced, Denied, RealFilter};
 use packet::{Instant, Protocol, Transport};
 
+use crate::compiled::Compiled;
 use crate::filter::FilterSet;
 use crate::messages::{Resource, Target};
 use crate::networks::Networks;
@@ -17,8 +16,6 @@ use crate::verdicts::{Choice, Verdicts};
 
 /// A name is mostly of one resource; up to so many are asked one by one.
 const FEW: usize = 4;
-/// Names of more whose resources are kept compiled.
-const COMPILED: usize = 256;
 
 /// A real address that a Client asks for or hears from.
 #[derive(Clone, Copy)]
@@ -54,8 +51,9 @@ pub(crate) struct Grants {
     internet: Choice,
     /// Raised by every change; a flow whose access was checked in an earlier epoch is checked again (R26).
     epoch: u32,
-    /// The rules of names of many resources, by which announcements made them so, in an epoch.
-    compiled: RefCell<(u32, HashMap<u64, Verdicts, FixedState>)>,
+    /// The rules of names of many resources. Names of one wildcard do not share theirs: to compare their
+    /// lists would cost more with each resource, and what is kept is small.
+    compiled: RefCell<Compiled>,
 }
 
 /// Grants that end by themselves, soonest first.
@@ -143,14 +141,10 @@ impl Grants {
         protocol: Protocol,
         port: u16,
     ) -> Option<u32> {
-        let (epoch, compiled) = &mut *self.compiled.borrow_mut();
-        if *epoch != self.epoch || compiled.len() >= COMPILED {
-            compiled.clear();
-            *epoch = self.epoch;
-        }
         let grants = || announced.resources.iter().filter_map(|id| self.by_id.get(id));
         let compile = || Verdicts::new(grants().map(|grant| (grant.tag, &grant.filters)));
-        compiled.entry(announced.version).or_insert_with(compile).find(protocol, port)
+        let mut compiled = self.compiled.borrow_mut();
+        compiled.get(self.epoch, announced.version, compile).find(protocol, port)
     }
 
     /// The tag of a resource that lets a packet to `port` at `place` pass: of the longest network, as the

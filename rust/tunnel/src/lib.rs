@@ -22,6 +22,7 @@
 
 mod access;
 mod client;
+mod compiled;
 mod endpoint;
 pub mod filter;
 mod gateway;

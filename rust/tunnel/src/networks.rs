@@ -3,7 +3,7 @@
 //!
 //! Networks nest or are apart, so each knows the next shorter one around it. The longest around an
 //! address is found in a tree once, and remembered; its rules and those of all around it are compiled at
-//! the first question. So a question costs the same for one network as for ten thousand.
+//! the first question, and kept with it. So a question costs a few steps, among ten thousand networks too.
 
 use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;

@@ -1,5 +1,6 @@
-//! Which of several resources lets a packet pass: their rules compiled into one answer per port, so that
-//! it costs the same for one resource as for ten thousand.
+//! Which of several resources lets a packet pass: their rules compiled into one answer per section of
+//! ports, so that one is found in a few steps, among ten thousand resources too, and what is kept grows
+//! with the rules alone.
 
 use std::cell::OnceCell;
 use std::cmp::Reverse;
@@ -9,10 +10,8 @@ use packet::{Protocol, Transport};
 
 use crate::filter::FilterSet;
 
-/// Ports of a page.
-const PAGE: usize = 256;
-/// Up to so many sections are looked through one by one.
-const FEW: usize = 8;
+/// Pages of 256 ports. More sections than there are pages are searched for in the port's page alone.
+const PAGES: usize = 256;
 /// No resource lets the port pass.
 const NONE: u32 = u32::MAX;
 
@@ -68,7 +67,8 @@ impl Choice {
     }
 }
 
-/// The compiled rules of resources in an order.
+/// The compiled rules of resources in an order. They take 8 bytes per section of ports that has one
+/// answer, of which there are at most twice as many as rules, and one; 1 KiB more above 256 of them.
 #[derive(Debug)]
 pub(crate) struct Verdicts {
     tcp: Ports,
@@ -127,51 +127,35 @@ struct Section {
 
 /// The resource of each port.
 #[derive(Debug)]
-enum Ports {
+struct Ports {
     /// First port and resource of sections, ascending; the first one begins at 0.
-    Few(Box<[(u16, u32)]>),
-    /// Pages of ports, each by its number; those alike in a row are one.
-    Many { pages: Box<[u8; PAGE]>, cells: Vec<[u32; PAGE]> },
+    sections: Box<[(u16, u32)]>,
+    /// How many sections begin before each page, and how many there are; empty if they are few.
+    before: Box<[u32]>,
 }
 
 impl Ports {
     fn new(sections: Vec<Section>) -> Self {
-        let merged = merge(sections);
-        if merged.len() <= FEW {
-            return Self::Few(merged.into_boxed_slice());
-        }
-        let mut pages = Box::new([0; PAGE]);
-        let mut cells: Vec<[u32; PAGE]> = Vec::new();
-        let mut rest = merged.iter().peekable();
-        let mut resource = NONE;
-        for (number, page) in pages.iter_mut().enumerate() {
-            let cell = std::array::from_fn(|at| {
-                let port = (number * PAGE + at) as u16;
-                if let Some((_, next)) = rest.next_if(|(first, _)| *first == port) {
-                    resource = *next;
-                }
-                resource
-            });
-            if cells.last() != Some(&cell) {
-                cells.push(cell);
-            }
-            *page = (cells.len() - 1) as u8;
-        }
-        Self::Many { pages, cells }
+        let sections = merge(sections).into_boxed_slice();
+        let begin_before = |page: usize| {
+            sections.partition_point(|(first, _)| usize::from(first >> 8) < page) as u32
+        };
+        let before = match sections.len() {
+            0..=PAGES => Box::default(),
+            _ => (0..=PAGES).map(begin_before).collect(),
+        };
+        Self { sections, before }
     }
 
     #[inline]
     fn find(&self, port: u16) -> u32 {
-        match self {
-            Self::Few(sections) => {
-                let found = sections.iter().rev().find(|(first, _)| *first <= port);
-                found.map_or(NONE, |(_, resource)| *resource)
-            }
-            Self::Many { pages, cells } => {
-                let [page, at] = port.to_be_bytes().map(usize::from);
-                cells.get(usize::from(pages[page])).map_or(NONE, |cell| cell[at])
-            }
-        }
+        let page = usize::from(port >> 8);
+        let (from, to) = match self.before.get(page..page + 2) {
+            Some(&[from, to]) => (from as usize, to as usize),
+            _ => (0, self.sections.len()),
+        };
+        let begun = from + self.sections[from..to].partition_point(|(first, _)| *first <= port);
+        self.sections[..begun].last().map_or(NONE, |(_, resource)| *resource)
     }
 }
 
@@ -273,10 +257,26 @@ mod tests {
             let rules = [Filter::Tcp(PortRange { start: port, end: port + 1 })];
             choice.insert(u128::from(at), at, FilterSet::new(&rules));
         }
-        for port in 0..50_000_u16 {
-            let expected = (port % 5 < 2).then_some(u32::from(port / 5));
+        for port in 0..=u16::MAX {
+            let expected = (port < 50_000 && port % 5 < 2).then_some(u32::from(port / 5));
             assert_eq!(choice.find(Protocol::Tcp, port), expected, "{port}");
             assert_eq!(choice.find(Protocol::Udp, port), None);
+        }
+    }
+
+    #[test]
+    fn what_is_kept_grows_with_the_rules_not_with_the_ports() {
+        for (rules, pages) in [(10_u16, 0), (100, 0), (1000, PAGES + 1)] {
+            let port = |of: u16| of * (u16::MAX / rules);
+            let section = |of| Section {
+                first: port(of) + 1,
+                last: port(of) + 1,
+                rank: of.into(),
+                resource: of.into(),
+            };
+            let ports = Ports::new((0..rules).map(section).collect());
+            assert_eq!(ports.sections.len(), 2 * usize::from(rules) + 1);
+            assert_eq!(ports.before.len(), pages);
         }
     }
 }

@@ -192,10 +192,8 @@ impl Translations {
         if std::mem::replace(&mut own.epoch, epoch) != epoch {
             own.announcements.clear();
         }
-        if !own.resources.contains(&message.resource) {
-            own.resources.push(message.resource);
-            let version = self.table.next_version();
-            self.table.bindings[binding].version = version;
+        if !own.announced().resources.contains(&message.resource) {
+            self.table.change_resources(binding, |resources| resources.push(message.resource));
         }
         self.table.touch(binding);
     }

@@ -75,10 +75,7 @@ impl Translations {
     pub fn announced(&self, client: ClientId, proxy: IpAddr) -> Announced<'_> {
         let located = self.locate(client, proxy);
         let own = located.and_then(|(_, binding)| self.table.bindings.get(binding));
-        own.map_or(Announced { resources: &[], version: 0 }, |own| Announced {
-            resources: &own.resources,
-            version: own.version,
-        })
+        own.map_or(Announced { resources: &[], version: 0 }, Binding::announced)
     }
 
     /// The name that `proxy` stands for; does not mark it as used.
@@ -118,7 +115,11 @@ impl Translations {
                 Some((view.proxy, view.real, view.state))
             });
             let client = self.table.clients.get(own.client)?.id;
-            Some(UserView { client, resources: &own.resources, proxies: proxies.collect() })
+            Some(UserView {
+                client,
+                resources: own.announced().resources,
+                proxies: proxies.collect(),
+            })
         });
         Some(NameView { id, name: &slot.name, records, users: users.collect() })
     }
@@ -132,7 +133,7 @@ impl Translations {
             client: self.table.clients.get(proxy.client)?.id,
             proxy: proxy.address,
             name: &slot.name,
-            resources: &own.resources,
+            resources: own.announced().resources,
             real: proxy.real.filter(|_| !former),
             state: match former {
                 true => TranslationState::Former,

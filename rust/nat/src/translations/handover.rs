@@ -107,8 +107,9 @@ impl Translations {
             into.u32(places.get(own.name.index()).copied().unwrap_or(u32::MAX));
             into.bool(own.epoch == client.epoch);
             into.bool(own.translated);
-            into.count(own.resources.len());
-            own.resources.iter().for_each(|resource| into.u128(resource.0));
+            let resources = own.announced().resources;
+            into.count(resources.len());
+            resources.iter().for_each(|resource| into.u128(resource.0));
             into.count(own.owned.len());
             for proxy in own.owned.iter().filter_map(|&proxy| self.table.proxies.get(proxy)) {
                 into.address(proxy.address);
@@ -200,6 +201,18 @@ impl Translations {
         let epoch = client.epoch;
         let binding = self.bind(owner, name);
         self.restore_records(name, records, since, now);
+        self.restore_proxies(owner, binding, &proxies);
+        let own = &mut self.table.bindings[binding];
+        own.epoch = if saved.is_current { epoch } else { epoch.wrapping_sub(1) };
+        own.translated = saved.translated;
+        own.announcements =
+            saved.announcements.iter().map(|own| own.restored(since, now)).collect();
+        let resources = SmallVec::from_slice(&saved.resources);
+        self.table.change_resources(binding, |own| *own = resources);
+        true
+    }
+
+    fn restore_proxies(&mut self, owner: usize, binding: usize, proxies: &[&SavedProxy]) {
         for proxy in proxies {
             let at = self.table.add_proxy(owner, proxy.address, binding);
             let own = &mut self.table.proxies[at];
@@ -210,14 +223,7 @@ impl Translations {
                 own.proxies[Family::of(proxy.address).index()].push(at);
             }
         }
-        let own = &mut self.table.bindings[binding];
-        own.epoch = if saved.is_current { epoch } else { epoch.wrapping_sub(1) };
-        own.translated = saved.translated;
-        own.resources = SmallVec::from_slice(&saved.resources);
-        own.announcements =
-            saved.announcements.iter().map(|own| own.restored(since, now)).collect();
         self.sort_proxies(binding);
-        true
     }
 
     /// Current proxies are kept ascending, as they are announced.

@@ -99,12 +99,15 @@ impl Translations {
         for binding in self.table.bindings_of(index) {
             let Some(own) = self.table.bindings.get_mut(binding) else { continue };
             own.announcements.retain(|announcement| announcement.resource != resource);
-            own.resources.retain(|other| *other != resource);
-            if own.resources.is_empty() {
+            let resources = own.announced().resources;
+            if resources.iter().all(|other| *other == resource) {
                 self.remove_binding(binding);
-            } else {
-                self.reset_timer(binding);
+                continue;
             }
+            if resources.contains(&resource) {
+                self.table.change_resources(binding, |own| own.retain(|other| *other != resource));
+            }
+            self.reset_timer(binding);
         }
     }
 

@@ -17,6 +17,8 @@ use smallvec::SmallVec;
 
 use crate::control::ClientId;
 
+use super::types::Announced;
+
 /// An address that moved to another name is remembered as long as a TCP flow may live (R23, R30).
 const MOVED_MEMORY: Duration = Duration::from_secs(7440);
 /// End of a list.
@@ -54,9 +56,9 @@ pub(super) struct Binding {
     /// It had a real address once (R25).
     pub(super) translated: bool,
     /// The resources that announced it.
-    pub(super) resources: SmallVec<[ResourceId; 1]>,
-    /// Another after each of them.
-    pub(super) version: u64,
+    resources: SmallVec<[ResourceId; 1]>,
+    /// Another after each change of them, see [`Table::change_resources`].
+    version: u64,
     pub(super) announcements: SmallVec<[Announcement; 1]>,
     /// It is in the list of those that wait for a look-up of the name.
     pub(super) waiting: bool,
@@ -111,6 +113,10 @@ impl Announcement {
 }
 
 impl Binding {
+    pub(super) fn announced(&self) -> Announced<'_> {
+        Announced { resources: &self.resources, version: self.version }
+    }
+
     pub(super) fn is_dealt(&self, family: Family, version: u32) -> bool {
         self.dealt[family.index()] == version
     }
@@ -224,9 +230,23 @@ impl Table {
     }
 
     /// A number that no list of resources had.
-    pub(super) fn next_version(&mut self) -> u64 {
+    fn next_version(&mut self) -> u64 {
         self.versions += 1;
         self.versions
+    }
+
+    /// Changes by which resources a binding was announced. The only way to: what others keep of a list
+    /// goes by its version.
+    pub(super) fn change_resources(
+        &mut self,
+        index: usize,
+        change: impl FnOnce(&mut SmallVec<[ResourceId; 1]>),
+    ) {
+        let version = self.next_version();
+        if let Some(own) = self.bindings.get_mut(index) {
+            change(&mut own.resources);
+            own.version = version;
+        }
     }
 
     /// Takes a binding and all its proxies out.

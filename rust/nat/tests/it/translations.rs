@@ -504,3 +504,23 @@ fn a_resource_or_a_client_that_is_removed_takes_its_names_along() {
     assert_eq!(site.core.poll_timeout(), None, "no timer is left behind");
     assert_eq!(site.core.inspect(0, site.now).count(), 0);
 }
+
+#[test]
+fn resources_of_a_name_have_another_version_after_each_change() {
+    let second = ResourceId(12);
+    let mut site = standing(Config::default());
+    site.rights.patterns.insert((CLIENT, second), Pattern::parse("app.*.net").unwrap());
+    let proxy: IpAddr = "100.96.0.1".parse().unwrap();
+    let version = |site: &Site| site.core.announced(CLIENT, proxy).version;
+    let alone = version(&site);
+    site.announce(
+        CLIENT,
+        &AssignedIps { resource: second, ..assigned("app.example.net", 0, 2, 7) },
+    );
+    let both = version(&site);
+    site.core.remove_resource(CLIENT, ResourceId(13));
+    assert_eq!(version(&site), both, "nothing was removed");
+    site.core.remove_resource(CLIENT, RESOURCE);
+    let versions = BTreeSet::from([alone, both, version(&site)]);
+    assert_eq!(versions.len(), 3, "{versions:?}");
+}

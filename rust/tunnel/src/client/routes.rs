@@ -98,7 +98,8 @@ impl GatewayEntry {
 struct NameRoutes {
     version: u64,
     resources: SmallVec<[ResourceSlot; 2]>,
-    /// The rules of more than [`FEW`].
+    /// The rules of more than [`FEW`]. Names of one wildcard do not share theirs, as they do not share
+    /// `resources`: both are small, and of names that were asked for.
     verdicts: OnceCell<Verdicts>,
 }
 
