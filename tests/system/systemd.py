@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -29,6 +30,22 @@ exec /usr/bin/systemctl --user "$@"
 """
 
 
+def scopes() -> set[Path]:
+    """Return the control groups into which a systemd moves what it finds in the root of each."""
+    root = Path("/sys/fs/cgroup")
+    return {*root.glob("init.scope"), *root.glob("*/init.scope")}
+
+
+def _leave(scope: Path) -> None:
+    """Bring all processes back to where they were: the tests' own are among them."""
+    for pid in (scope / "cgroup.procs").read_text().split():
+        # It may have ended by now.
+        with contextlib.suppress(OSError):
+            (scope.parent / "cgroup.procs").write_text(pid)
+    with contextlib.suppress(OSError):
+        scope.rmdir()
+
+
 class Systemd:
     """Runs units; a context. What it starts ends with it.
 
@@ -40,6 +57,7 @@ class Systemd:
         self._folder = folder
         self._home = folder / "home"
         self._process: subprocess.Popen[bytes] | None = None
+        self._scopes = scopes()
         self.programs = folder / "programs"
         """Where units find a `systemctl` that talks to this one."""
 
@@ -71,6 +89,8 @@ class Systemd:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        for scope in scopes() - self._scopes:
+            _leave(scope)
 
     @staticmethod
     def is_here() -> bool:

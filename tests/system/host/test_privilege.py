@@ -21,6 +21,12 @@ AHEAD = """
 import os
 import resource
 from firezone.host.privilege import CAP_NET_ADMIN, allow_real_time, keep_only
+try:
+    os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+except PermissionError:
+    # A control group without a budget for it (RT_GROUP_SCHED) has it for nobody.
+    sys.exit(print("host: refuses"))
+os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 keep_only(None, {CAP_NET_ADMIN} | allow_real_time())
 os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 print("policy:", os.sched_getscheduler(0))
@@ -70,6 +76,8 @@ def fields(status: str) -> dict[str, list[str]]:
 
 def test_a_data_plane_may_go_ahead_of_other_programs_and_nothing_else_is_gained(host: Host) -> None:
     shown = fields(host.python(AHEAD, ""))
+    if shown.get("host") == ["refuses"]:
+        pytest.skip("no process goes ahead of others here")
 
     nice = 0 if shown["limit"] == ["1"] else 1 << 23
     assert shown["CapEff"] == shown["CapBnd"] == [f"{0x1000 | nice:016x}"]
