@@ -195,12 +195,16 @@ mod tests {
         send
     }
 
-    #[test]
-    fn an_answer_that_the_host_gave_within_a_write_is_read_without_another_question() {
+    /// The way of packets from something that stands in for a device, and its host's end.
+    fn begun() -> (Outbound, Tun, UnixDatagram) {
         let (host, device) = UnixDatagram::pair().expect("sockets");
         device.set_nonblocking(true).expect("a mode");
-        let mut tun = Tun::plain(File::from(OwnedFd::from(device)));
-        let mut outbound = Outbound::new();
+        (Outbound::new(), Tun::plain(File::from(OwnedFd::from(device))), host)
+    }
+
+    #[test]
+    fn an_answer_that_the_host_gave_within_a_write_is_read_without_another_question() {
+        let (mut outbound, mut tun, host) = begun();
         let mut after_a_write = |answers: usize| {
             outbound.set_readable(false);
             for _ in 0..answers {
@@ -223,10 +227,7 @@ mod tests {
 
     #[test]
     fn no_more_is_read_in_a_turn_than_was_there_in_the_last_ones() {
-        let (host, device) = UnixDatagram::pair().expect("sockets");
-        device.set_nonblocking(true).expect("a mode");
-        let mut tun = Tun::plain(File::from(OwnedFd::from(device)));
-        let mut outbound = Outbound::new();
+        let (mut outbound, mut tun, host) = begun();
         let mut found = |packets: usize| {
             for _ in 0..packets {
                 host.send(&[0; 60]).expect("room");

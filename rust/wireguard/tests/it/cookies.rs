@@ -141,8 +141,8 @@ fn a_flood_leaves_sessions_alone_and_a_new_peer_connects_by_mac2() {
     assert!(worked <= 100 + 300, "{worked} X25519 operations for 150,000 messages");
 }
 
-#[test]
-fn a_cookie_is_good_for_one_address_and_port_only() {
+/// A server under load, an initiation that proves its sender's address to it, and the time.
+fn proven() -> (End, Vec<u8>, Instant) {
     let mut now = START;
     let (mut client, mut server) =
         (End::new(1, 2, None, Profile::PLAIN), End::new(2, 1, None, Profile::PLAIN));
@@ -152,6 +152,12 @@ fn a_cookie_is_good_for_one_address_and_port_only() {
     let reply = reply_to(&mut server, SOURCE, &initiation, now);
     client.tunnel.handle_cookie_reply(&reply, now).unwrap();
     let initiation = next_initiation(&mut client, &mut now);
+    (server, initiation, now)
+}
+
+#[test]
+fn a_cookie_is_good_for_one_address_and_port_only() {
+    let (mut server, initiation, now) = proven();
     load(&mut server, now);
     let other_port = SocketAddr::new(SOURCE.ip(), SOURCE.port() + 1);
     let other_ip = SocketAddr::new(Ipv4Addr::new(192, 0, 2, 2).into(), SOURCE.port());
@@ -200,15 +206,7 @@ fn a_cookie_outlives_one_change_of_the_secret_and_is_used_for_120_s() {
 #[test]
 fn a_proof_is_none_any_more_once_both_secrets_are_new() {
     for (age, passes) in [(1, true), (130, true), (239, true), (240, false), (1000, false)] {
-        let mut now = START;
-        let (mut client, mut server) =
-            (End::new(1, 2, None, Profile::PLAIN), End::new(2, 1, None, Profile::PLAIN));
-        client.tunnel.initiate(now);
-        let initiation = client.drain(now).remove(0);
-        load(&mut server, now);
-        let reply = reply_to(&mut server, SOURCE, &initiation, now);
-        client.tunnel.handle_cookie_reply(&reply, now).unwrap();
-        let initiation = next_initiation(&mut client, &mut now);
+        let (mut server, initiation, now) = proven();
 
         // Somebody kept the message; the secrets are changed when they are used next.
         let later = now.max(START + Duration::from_secs(age));
