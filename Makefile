@@ -31,7 +31,7 @@ demo: demo-setup ## Run the main job: real files through a DNS resource while it
 test: setup ## Build, lint and run every test
 	@$(STAGE) lint $(MAKE) --no-print-directory lint
 	@$(STAGE) cargo-test cargo test --workspace --profile ci --locked --quiet
-	@$(STAGE) pytest $(BIN)/pytest tests/unit tests/boundary -q
+	@$(STAGE) pytest $(BIN)/pytest tests/unit tests/boundary tests/portal -q
 	@$(STAGE) system-tests $(BIN)/pytest tests/system -q
 	@$(STAGE) budgets $(MAKE) --no-print-directory budgets
 	@$(STAGE) rules $(MAKE) --no-print-directory rules
