@@ -144,7 +144,7 @@ _ONE: Final[TypeAdapter[Any]] = TypeAdapter(ClientResource)
 
 def _readable(value: Any, info: ValidationInfo) -> Any:
     """Return those resources of a list that can be read."""
-    if not isinstance(info.context, Reading):
+    if not isinstance(info.context, Reading) or not isinstance(value, list):
         return value
     good = []
     for place, item in enumerate(value):
