@@ -1,0 +1,1 @@
+"""Alembic scripts: how older tables become those of `firezone.portal.tables`."""

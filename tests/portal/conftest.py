@@ -1,0 +1,109 @@
+"""One suite on two databases: SQLite in a file, and a PostgreSQL server that is started here."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+import structlog
+from tests.portal import postgres
+from tests.portal.world import NOW, World
+
+from firezone.portal.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from structlog.typing import FilteringBoundLogger
+
+_NUMBERS = count()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    # pytest's own folder is too long for a socket.
+    folder = Path(tempfile.mkdtemp(prefix="fz-pg-"))
+    folder.chmod(0o755)
+    yield from postgres.serve(folder / "s")
+    folder.rmdir()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'portal.db'}"
+    return _postgres(request)
+
+
+def _postgres(request: pytest.FixtureRequest, template: str = "template1") -> str:
+    server: str = request.getfixturevalue("postgres_server")
+    name = f"portal_{next(_NUMBERS)}"
+    asyncio.run(_create(server, name, template))
+    return server.format(name)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with the account that tests begin with."""
+    file = tmp_path_factory.mktemp("template") / "portal.db"
+    asyncio.run(_made(f"sqlite:///{file}"))
+    return file
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> str:
+    """The same in PostgreSQL; its name."""
+    asyncio.run(_create(postgres_server, "template_of_portal"))
+    asyncio.run(_made(postgres_server.format("template_of_portal")))
+    return "template_of_portal"
+
+
+async def _create(server: str, name: str, template: str = "template1") -> None:
+    connection = await asyncpg.connect(server.format("postgres"))
+    await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    await connection.close()
+
+
+async def _made(url: str) -> None:
+    store = await Store.open(url)
+    await World.make(store, "corp")
+    await store.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database with the account that tests begin with."""
+    if request.param == "postgresql":
+        return _postgres(request, request.getfixturevalue("postgres_template"))
+    file = tmp_path / "portal.db"
+    shutil.copy(request.getfixturevalue("sqlite_template"), file)
+    return f"sqlite:///{file}"
+
+
+@pytest.fixture
+def log() -> FilteringBoundLogger:
+    logger: FilteringBoundLogger = structlog.wrap_logger(None, processors=[]).bind()
+    return logger
+
+
+@pytest.fixture
+async def store(url: str, log: FilteringBoundLogger) -> AsyncIterator[Store]:
+    """A store of a process that serves, at a time that stands still."""
+    opened = await Store.open(url)
+    async with opened.running(log, lambda: NOW) as keeping:
+        await keeping.ready()
+        yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def world(store: Store) -> World:
+    """An account with a user, a group, a site, a resource and a policy; nobody is online."""
+    return await World.find(store, "corp")
