@@ -21,6 +21,7 @@ HEAVY = {
     "click",
     "platformdirs",
     "prometheus_client",
+    "websockets",
 }
 
 
