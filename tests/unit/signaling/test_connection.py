@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.unit.signaling import examples
@@ -22,7 +22,6 @@ from tests.unit.signaling.scripted_portal import (
     saying,
     until,
 )
-from websockets.asyncio.server import ServerConnection
 
 from firezone.errors import AccessDenied, AuthError, PortalUnreachable
 from firezone.signaling import backoff, channel, connection, dial
@@ -34,6 +33,9 @@ from firezone.signaling.messages import (
     ResourceDeleted,
     SetSnownetCapabilities,
 )
+
+if TYPE_CHECKING:
+    from websockets.asyncio.server import ServerConnection
 
 pytestmark = pytest.mark.usefixtures("soon")
 CANDIDATES = NewGatewayIceCandidates(gateway_id=examples.GATEWAY_ID, candidates=examples.CANDIDATES)
