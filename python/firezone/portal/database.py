@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import stat
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -39,8 +40,18 @@ if TYPE_CHECKING:
 
     from .events import Event
 
-__all__ = ["SYSTEM", "Actor", "Conflict", "Database", "DatabaseFailed", "NotFound", "Scope"]
+__all__ = [
+    "SYSTEM",
+    "Actor",
+    "Conflict",
+    "Database",
+    "DatabaseFailed",
+    "NotFound",
+    "Scope",
+    "is_id",
+]
 
+_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _BUSY_SECONDS: Final = 10
 """How long SQLite waits for another program's write."""
 
@@ -309,6 +320,11 @@ class _told:  # noqa: N801 - used like a function
                 f"the database does not work: {type(cause).__name__}: {str(cause)[:300]}",
                 hint="nothing was changed; see whether it runs and has room, then try again",
             ) from error
+
+
+def is_id(given: str) -> bool:
+    """Tell whether a text has the form of an id; others come from peers, and may be anything."""
+    return _ID.fullmatch(given) is not None
 
 
 def require_private(path: Path) -> None:

@@ -160,7 +160,7 @@ def _checked_window(value: object) -> object:
 Name = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=_LONGEST)]
 Description = Annotated[str, BeforeValidator(_text), Field(max_length=_LONGEST)]
 Email = Annotated[str, BeforeValidator(_email)]
-Id = Annotated[str, Field(min_length=1, max_length=_LONGEST)]
+Id = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=_LONGEST)]
 Ports = Annotated[str, BeforeValidator(_checked_ports)]
 Window = Annotated[str, BeforeValidator(_checked_window)]
 Network = Annotated[str, BeforeValidator(_network)]

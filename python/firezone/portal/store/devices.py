@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select, update
 
+from firezone.errors import InvalidArgument
 from firezone.portal.addresses import FIRST_HOST, LAST_HOST
 from firezone.portal.database import Conflict
 from firezone.portal.events import DeviceRemoved
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["change_device", "find_device", "list_devices", "remove_devices", "seen_device"]
 
 _PSK_BYTES: Final = 32
+_LONGEST: Final = 255
 
 
 async def list_devices(scope: Scope, kind: TokenKind | None = None) -> list[Device]:
@@ -102,7 +105,9 @@ async def seen_device(scope: Scope, identity: Identity, hello: Hello) -> Device:
 
     Raises:
         Conflict: A token for one Gateway is used by another, or no address is left.
+        InvalidArgument: Its `external_id` cannot be one.
     """
+    hello = _readable(hello)
     token = identity.token
     if token.kind is TokenKind.CLIENT:
         owner: dict[str, Any] = {"user_id": token.user_id}
@@ -123,6 +128,23 @@ async def seen_device(scope: Scope, identity: Identity, hello: Hello) -> Device:
     }
     await scope.run(scope.update(devices, device_id).values(**told))
     return device_of(await scope.must(devices, device_id, "device"))
+
+
+def _readable(hello: Hello) -> Hello:
+    """Return what a device says of itself without what cannot be shown or kept."""
+    if not hello.external_id or not hello.external_id.isprintable():
+        raise InvalidArgument("the external_id is empty or cannot be shown")
+    return replace(
+        hello,
+        external_id=hello.external_id[:_LONGEST],
+        name=_shown(hello.name) or hello.external_id[:_LONGEST],
+        user_agent=hello.user_agent and _shown(hello.user_agent),
+        version=hello.version and _shown(hello.version)[:64],
+    )
+
+
+def _shown(text: str) -> str:
+    return "".join(letter for letter in text if letter.isprintable())[:_LONGEST]
 
 
 async def _new_device(scope: Scope, kind: TokenKind, owner: dict[str, Any], hello: Hello) -> str:

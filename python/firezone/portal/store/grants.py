@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import and_, delete, or_, select
 
 from firezone.portal import policy
-from firezone.portal.database import SYSTEM, Scope
+from firezone.portal.database import SYSTEM, Scope, is_id
 from firezone.portal.derive import Side, ice_credentials, preshared_key
 from firezone.portal.events import AuthorizationConfirmed, AuthorizationRequested, ViewChanged
 from firezone.portal.ingest import Flow, ingest_token
@@ -62,6 +62,8 @@ class GrantStore(SessionStore):
     ) -> Refused | str:
         """Grant a Client what it asks for, and tell the Gateway; return the `ref`, or why not."""
         device = session.device
+        if not is_id(resource_id):
+            return Refused("not_found")
         async with self.database.change(device.account_id, SYSTEM, now) as scope:
             token = await valid_token(scope, session.identity.token.id)
             row = await scope.first(scope.select(devices).where(devices.c.id == device.id))
@@ -89,6 +91,8 @@ class GrantStore(SessionStore):
     async def confirm(self, session: Session, ref: str, now: int) -> bool:
         """Take a Gateway's acknowledgement and tell the Client; False if it is not its own."""
         device = session.device
+        if not is_id(ref):
+            return False
         async with self.database.change(device.account_id, SYSTEM, now) as scope:
             own = (
                 authorizations.c.id == ref,
@@ -140,6 +144,8 @@ class GrantStore(SessionStore):
     async def may_signal(self, session: Session, peer_id: str, now: int) -> bool:
         """Tell whether an authorization joins the two: only then are candidates carried."""
         own = session.device.id
+        if not is_id(peer_id):
+            return False
         table = authorizations.c
         joined = or_(
             and_(table.client_id == own, table.gateway_id == peer_id),
