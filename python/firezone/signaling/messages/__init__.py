@@ -110,6 +110,7 @@ from .shared import (
     StunRelay,
     TurnRelay,
 )
+from .wire import is_key
 
 __all__ = [
     "FROM_COMPONENT",
@@ -192,6 +193,7 @@ __all__ = [
     "StunRelay",
     "TurnRelay",
     "UnknownEvent",
+    "is_key",
     "read_from_component",
     "read_from_portal",
 ]

@@ -1,0 +1,107 @@
+"""The three endpoints: who may come in, and what becomes of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.routing import WebSocketRoute
+
+from firezone.errors import FirezoneError
+from firezone.portal.interface import TokenRefused
+from firezone.portal.model import TokenKind
+
+from .client import ClientSession
+from .gateway import GatewaySession
+from .relay import RelaySession
+from .session import Surroundings
+from .upgrade import BadConnectParams, hello_of, problem, relay_addresses, token_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.applications import Starlette
+    from starlette.websockets import WebSocket
+
+    from .session import ComponentSession
+
+__all__ = ["add_sessions"]
+
+BUSY_SECONDS = 2
+"""After which a component that could not be looked up comes again."""
+
+
+def add_sessions(app: Starlette) -> None:
+    """Give an application the endpoints of Clients, Gateways and Relays.
+
+    Args:
+        app: Its state has `store`, `clock` and `log` once it serves.
+    """
+    app.state.relay_sessions = {}
+    app.router.routes.extend(
+        [
+            WebSocketRoute("/client/v2/websocket", _endpoint(_client)),
+            WebSocketRoute("/gateway/v2/websocket", _endpoint(_gateway)),
+            WebSocketRoute("/relay/websocket", _endpoint(_relay)),
+        ]
+    )
+
+
+def _endpoint(
+    begin: Callable[[WebSocket, Surroundings], Awaitable[ComponentSession]],
+) -> Callable[[WebSocket], Awaitable[None]]:
+    async def serve(websocket: WebSocket) -> None:
+        state: Any = websocket.app.state
+        around = Surroundings(state.store, state.clock, state.log, _origin(websocket))
+        try:
+            session = await begin(websocket, around)
+        except TokenRefused as error:
+            await websocket.send_denial_response(problem(401, error.code, str(error)))
+        except BadConnectParams as error:
+            answer = problem(400, "invalid_connect_params", str(error))
+            await websocket.send_denial_response(answer)
+        except FirezoneError as error:
+            state.log.warning("a component could not be let in", error=str(error))
+            answer = problem(503, "unavailable", "try later", retry_after=BUSY_SECONDS)
+            await websocket.send_denial_response(answer)
+        else:
+            await websocket.accept()
+            await session.run()
+
+    return serve
+
+
+async def _client(websocket: WebSocket, around: Surroundings) -> ComponentSession:
+    token = token_of(websocket.headers, websocket.query_params)
+    identity = await around.store.authenticate(token, TokenKind.CLIENT, around.now())
+    hello = hello_of(
+        websocket.headers, websocket.query_params, _peer(websocket), needs_version=True
+    )
+    session = await around.store.connect(identity, hello, around.now())
+    return ClientSession(websocket, around, session)
+
+
+async def _gateway(websocket: WebSocket, around: Surroundings) -> ComponentSession:
+    token = token_of(websocket.headers, websocket.query_params)
+    identity = await around.store.authenticate(token, TokenKind.GATEWAY, around.now())
+    hello = hello_of(
+        websocket.headers, websocket.query_params, _peer(websocket), needs_version=False
+    )
+    session = await around.store.connect(identity, hello, around.now())
+    return GatewaySession(websocket, around, session)
+
+
+async def _relay(websocket: WebSocket, around: Surroundings) -> ComponentSession:
+    token = token_of(websocket.headers, websocket.query_params)
+    identity = await around.store.authenticate(token, TokenKind.RELAY, around.now())
+    addresses = relay_addresses(websocket.query_params)
+    present = websocket.app.state.relay_sessions
+    return RelaySession(websocket, around, identity, addresses, present)
+
+
+def _peer(websocket: WebSocket) -> str | None:
+    return None if websocket.client is None else websocket.client.host
+
+
+def _origin(websocket: WebSocket) -> str:
+    scheme = "https" if websocket.url.scheme == "wss" else "http"
+    return f"{scheme}://{websocket.url.netloc}"
