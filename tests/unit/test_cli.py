@@ -71,7 +71,11 @@ def test_every_command_writes_json_but_those_that_log() -> None:
     ctx = click.Context(cli._firezone)
 
     # They write a log, as JSON by log_format.
-    assert commands_without_json(cli._firezone, "", ctx) == {"client up", "gateway run"}
+    assert commands_without_json(cli._firezone, "", ctx) == {
+        "client up",
+        "gateway run",
+        "portal run",
+    }
 
 
 @pytest.mark.parametrize(

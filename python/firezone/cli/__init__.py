@@ -45,6 +45,7 @@ _COMMANDS: Final = {
     "logs": "Show the log files for people.",
     "nat": "Look into a running endpoint's DNS resource NAT.",
     "ping": "Ping a name or an address that a resource covers.",
+    "portal": "Keep who may reach what, and serve Clients and Gateways.",
     "version": "Show the version.",
 }
 """Command to its line in the help; the module and its command have the same name."""

@@ -39,6 +39,7 @@ def create_app(
     database: str,
     *,
     log: FilteringBoundLogger | None = None,
+    url: str | None = None,
     clock: Callable[[], float] = time.time,
 ) -> FastAPI:
     """Return the portal: JSON API, its description, and `/healthz`.
@@ -48,6 +49,7 @@ def create_app(
     Args:
         database: `sqlite:///path` or `postgresql://user@host/name`.
         log: Told of what fails; by default nobody.
+        url: How Clients and Gateways reach it; by default as they say that they do.
         clock: Seconds since 1970.
     """
     logger = log or structlog.wrap_logger(None, processors=[_drop]).bind()
@@ -74,6 +76,7 @@ def create_app(
     )
     app.state.clock = clock
     app.state.log = logger
+    app.state.url = url
     app.include_router(router)
     app.add_api_route("/healthz", _health, include_in_schema=False)
     add_handlers(app)

@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 import uuid
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import insert, select, update
 
 from .addresses import FIRST_HOST
-from .database import Conflict
+from .database import Actor, Conflict
 from .events import ConfigChanged
-from .inputs import AccountChange, GroupInput
+from .inputs import GroupInput, TokenInput
 from .rows import account_of
-from .store.people import create_group
+from .store import Store
+from .store.network import create_site
+from .store.people import create_group, create_user
+from .store.tokens import create_token
 from .tables import accounts
 
 if TYPE_CHECKING:
     from .database import Scope
+    from .inputs import AccountChange, SiteInput, UserInput
     from .model import Account
-    from .store import Store
 
-__all__ = ["EVERYONE", "change_account", "create_account", "find_account"]
+__all__ = [
+    "EVERYONE",
+    "First",
+    "change_account",
+    "create_account",
+    "find_account",
+    "first_run",
+]
 
 EVERYONE: Final = "everyone"
 _SLUG: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -86,3 +98,49 @@ async def change_account(scope: Scope, given: AccountChange) -> Account:
         await scope.note("account.changed", scope.account, **values)
         scope.publish(ConfigChanged(scope.account))
     return await find_account(scope)
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """What the first run made.
+
+    Args:
+        account: The account's id.
+        api: The administrator's token for the API.
+        gateway: The first site's token.
+        client: A token of the administrator for a Client.
+    """
+
+    account: str
+    api: str = field(repr=False)
+    gateway: str = field(repr=False)
+    client: str = field(repr=False)
+
+
+async def first_run(database: str, slug: str, user: UserInput, site: SiteInput) -> First:
+    """Make the database, an account with an administrator and a site, and tokens for all three.
+
+    Raises:
+        Conflict: There is an account already.
+        ConfigError: The database cannot be made or used.
+    """
+    store = await Store.open(database, serves=False)
+    now = int(time.time())
+    try:
+        there = [account.slug for account in await store.accounts()]
+        if there:
+            hint = "firezone portal user list"
+            raise Conflict(f"there is an account already: {there[0]}", hint=hint)
+        account = await create_account(store, slug, slug, now)
+        async with store.change(account, Actor("firezone portal init"), now) as scope:
+            await create_user(scope, user)
+            await create_site(scope, site)
+            wanted = [
+                TokenInput(kind="api", name="the first", user=user.email),
+                TokenInput(kind="gateway", name="the first", site=site.name),
+                TokenInput(kind="client", name="the first", user=user.email),
+            ]
+            made = [(await create_token(scope, one))[1] for one in wanted]
+    finally:
+        await store.close()
+    return First(account, *made)
