@@ -158,6 +158,8 @@ def _serve(settings: PortalSettings, logs: Any) -> None:
         log_config=None,
         server_header=False,
         ws="websockets-sansio",
+        # Components send heartbeats of their own; whoever sends none is given up by its session.
+        ws_ping_interval=None,
         ws_max_size=2**20,
         ws_per_message_deflate=False,
         ssl_certfile=settings.certificate,
