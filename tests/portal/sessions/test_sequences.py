@@ -5,19 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 from pydantic import SecretStr
-from tests.portal.sessions.wire import Component, Portal, until
+from sqlalchemy import delete
+from tests.portal.sessions.wire import Component, Portal, serving, until
 from tests.portal.world import NOW, World
 from tests.unit.signaling import strict_peer
 
 from firezone.portal.derive import relay_id
 from firezone.portal.inputs import GroupInput, PolicyChange, PolicyInput, ResourceChange
 from firezone.portal.sessions import relay_list
-from firezone.portal.store import access, network, people, tokens
+from firezone.portal.store import Store, access, network, people, tokens
+from firezone.portal.tables import authorizations
 from firezone.signaling import messages as say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from structlog.typing import FilteringBoundLogger
 
 CANDIDATE = "candidate:1 1 udp 2130706175 203.0.113.11 52625 typ host ufrag l37z"
 SECRETS = [f"{number:02d}" * 32 for number in range(3)]
@@ -303,3 +308,60 @@ async def test_the_newest_session_of_a_client_wins(portal: Portal, world: World)
         await new.got(say.ClientInit)
         assert not old.is_signed_out
         assert new.closed is None
+
+
+async def test_when_events_may_be_lost_everybody_starts_anew(portal: Portal, world: World) -> None:
+    g, c = await gateway(portal, world), await client(portal, world)
+    await g.begin()
+    await c.begin()
+    await granted(c, g, world)
+
+    # As if the portal had not heard of it: access is gone, and nobody was told.
+    async with world.store.database.wide(NOW) as scope:
+        await scope.run(delete(authorizations))
+    world.store.bus.missed()
+    await until(lambda: c.closed is not None and g.closed is not None)
+
+    assert (c.closed, g.closed) == (1012, 1012)
+    assert portal.frames("C")[-2:] == [
+        ("P>C", "resource_deleted"),
+        ("P>C", "resource_created_or_updated"),
+    ]
+    await g.begin()
+    await c.begin()
+    assert (await g.got(say.GatewayInit, 2)).authorizations == ()
+    await granted(c, g, world)
+    await g.end()
+    await c.end()
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+async def test_two_portals_serve_one_database(url: str, store: Store, world: World) -> None:
+    other = await Store.open(url)
+    log: FilteringBoundLogger = structlog.wrap_logger(None, processors=[_drop]).bind()
+    async with (
+        other.running(log, lambda: NOW) as keeping,
+        serving(store) as here,
+        serving(other) as there,
+        await gateway(here, world) as g,
+        await client(there, world) as c,
+    ):
+        await keeping.ready()
+        created = await granted(c, g, world)
+        c.send(say.NewGatewayIceCandidates(gateway_id=created.gateway_id, candidates=(CANDIDATE,)))
+        await g.got(say.IceCandidatesOfClient)
+        async with world.change() as scope:
+            await access.delete_policy(scope, world.policy.id)
+        await g.got(say.RejectAccess)
+        await c.got(say.ResourceDeleted)
+
+        newer = Component(here, "C", "client", None, number=2)
+        newer.headers = c.headers
+        async with newer:
+            await until(lambda: c.closed is not None)
+            assert not c.is_signed_out
+    await other.close()
+
+
+def _drop(*_event: object) -> None:
+    raise structlog.DropEvent

@@ -10,7 +10,6 @@ from firezone.portal.events import (
     AuthorizationConfirmed,
     Candidates,
     ConfigChanged,
-    Missed,
     RelaysChanged,
     ViewChanged,
 )
@@ -35,8 +34,6 @@ __all__ = ["ClientSession"]
 
 AUTHORIZATION_PATIENCE: Final = 15.0
 """Seconds that a Gateway has to acknowledge an authorization."""
-VIEW_INTERVAL: Final = 60.0
-"""Seconds between two looks at policies with hours."""
 
 
 class ClientSession(ComponentSession):
@@ -59,7 +56,6 @@ class ClientSession(ComponentSession):
         """Resource to the `ref` that a Gateway has to acknowledge, and until when."""
         self._granted: dict[str, str] = {}
         """Resource to the `ref` that the Client was told of."""
-        self._view_due = float("inf")
 
     @property
     def session_id(self) -> str:
@@ -83,10 +79,10 @@ class ClientSession(ComponentSession):
     def next_due(self) -> float:
         """Return when something is due."""
         waiting = (until for _, until in self._pending.values())
-        return min([self._relays.due, self._view_due, *waiting])
+        return min([self._relays.due, *waiting])
 
     async def time_passed(self, now: float) -> None:
-        """Give up Gateways that do not answer, look at Relays and at hours of policies."""
+        """Give up Gateways that do not answer, and look at the Relays."""
         for resource, (_, until) in list(self._pending.items()):
             if now >= until:
                 del self._pending[resource]
@@ -95,8 +91,6 @@ class ClientSession(ComponentSession):
             found = await self.store.relays(self._session, self.around.now())
             if (presence := self._relays.difference(found)) is not None:
                 self.say(presence)
-        if now >= self._view_due:
-            await self._look(())
 
     async def heard(self, message: say.Message, ref: Any) -> None:
         """Do what the Client asks for."""
@@ -143,10 +137,14 @@ class ClientSession(ComponentSession):
                 self.say(kind(gateway_id=UUID(sender), candidates=candidates))
             case RelaysChanged():
                 self._relays.changed(time.monotonic())
-            case Missed():
-                await self._missed()
             case _:
                 return
+
+    async def missed(self) -> None:
+        """Let the Client drop what it lost access to: `init` alone does not tell it that."""
+        now = self.around.now()
+        granted = list(self._granted.items())
+        await self._look([at for at, ref in granted if await self.store.grant(ref, now) is None])
 
     async def _init(self) -> None:
         now = self.around.now()
@@ -164,7 +162,6 @@ class ClientSession(ComponentSession):
     async def _read_view(self, now: int) -> None:
         found = await self.store.view(self._session, now)
         self._seen = {one.id: telling.client_resource(one) for one in found}
-        self._view_due = time.monotonic() + VIEW_INTERVAL
 
     async def _look(self, reset: Iterable[str]) -> None:
         """Tell what has changed for the Client: first what is gone, then what is there.
@@ -186,24 +183,6 @@ class ClientSession(ComponentSession):
         for resource, told in self._seen.items():
             if resource in ended or before.get(resource) != told:
                 self.say(say.ResourceCreatedOrUpdated(resource=told))
-
-    async def _missed(self) -> None:
-        """Look at everything again: events may be lost."""
-        if not self.channel.is_joined:
-            return
-        now = self.around.now()
-        ended = [
-            resource
-            for resource, ref in list(self._granted.items())
-            if await self.store.grant(ref, now) is None
-        ]
-        await self._look(ended)
-        account = await self.store.account(self._session)
-        self.say(say.ConfigChanged(interface=telling.interface(self._session.device, account)))
-        self._relays.changed(time.monotonic())
-        # What a Gateway has acknowledged meanwhile is asked for again.
-        for resource in list(self._pending):
-            await self._confirmed(self._pending[resource][0])
 
     async def _request(self, message: say.RequestAuthorization) -> None:
         resource = str(message.resource_id)

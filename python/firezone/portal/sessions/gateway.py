@@ -10,7 +10,6 @@ from firezone.portal.events import (
     AccessRejected,
     AuthorizationRequested,
     Candidates,
-    Missed,
     RelaysChanged,
     ResourceUpdated,
 )
@@ -61,8 +60,22 @@ class GatewaySession(ComponentSession):
     async def joined(self, relay: say.RelayJoin | None) -> None:
         """Register the session and send `init`, before any authorization."""
         del relay
-        await self.store.join(self._session, self.around.now())
-        await self._init()
+        now = self.around.now()
+        await self.store.join(self._session, now)
+        account = await self.store.account(self._session)
+        held = await self.store.authorizations_of(self._session, now)
+        self.say(
+            say.GatewayInit(
+                interface=telling.gateway_interface(self._session.device),
+                config=say.GatewayConfig(
+                    ipv4_masquerade_enabled=True, ipv6_masquerade_enabled=True
+                ),
+                relays=self._relays.given(await self.store.relays(self._session, now)),
+                account_slug=account.slug,
+                authorizations=tuple(map(telling.authorization, held)),
+                flow_logs=telling.flow_logs(self.around.origin),
+            )
+        )
 
     async def left(self) -> None:
         """Tell the store that the Gateway is gone."""
@@ -119,28 +132,8 @@ class GatewaySession(ComponentSession):
                 self.say(kind(client_id=UUID(sender), candidates=candidates))
             case RelaysChanged():
                 self._relays.changed(time.monotonic())
-            case Missed() if self.channel.is_joined:
-                # Its list of authorizations ends those that were taken away meanwhile.
-                await self._init()
             case _:
                 return
-
-    async def _init(self) -> None:
-        now = self.around.now()
-        account = await self.store.account(self._session)
-        held = await self.store.authorizations_of(self._session, now)
-        self.say(
-            say.GatewayInit(
-                interface=telling.gateway_interface(self._session.device),
-                config=say.GatewayConfig(
-                    ipv4_masquerade_enabled=True, ipv6_masquerade_enabled=True
-                ),
-                relays=self._relays.given(await self.store.relays(self._session, now)),
-                account_slug=account.slug,
-                authorizations=tuple(map(telling.authorization, held)),
-                flow_logs=telling.flow_logs(self.around.origin),
-            )
-        )
 
     async def _carry(
         self, clients: Iterable[UUID], candidates: tuple[str, ...], *, gone: bool

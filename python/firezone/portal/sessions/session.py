@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
-from firezone.portal.events import DeviceRemoved, SessionReplaced, TokenRevoked
+from firezone.portal.events import DeviceRemoved, Missed, SessionReplaced, TokenRevoked
 from firezone.signaling.messages import Disconnect, MessageRefused
 from firezone.signaling.portal_channel import Heard, JoinAsked, Left, Malformed, PortalChannel
 
@@ -98,6 +98,9 @@ class ComponentSession:
 
     async def told(self, event: Event) -> None:
         """Do what follows from an event of the bus."""
+
+    async def missed(self) -> None:
+        """Say what the component cannot learn from its next `init`."""
 
     async def time_passed(self, now: float) -> None:
         """Do what is due.
@@ -198,8 +201,16 @@ class ComponentSession:
                 raise Close
             case SessionReplaced():
                 return
+            case Missed():
+                await self._start_anew()
             case _:
                 await self.told(event)
+
+    async def _start_anew(self) -> None:
+        """Close, as events may be lost: whoever comes back is registered and told everything."""
+        if self.channel.is_joined:
+            await self.missed()
+            raise Close(RESTART)
 
     @property
     def session_id(self) -> str | None:
