@@ -108,6 +108,8 @@ def _introduction(about: dict[str, Any], best: dict[str, str | None]) -> list[st
         "the most of the rounds; a ratio is the median of the rounds' own ratios. Every inner",
         "packet has 1280 bytes at most, and every gateway masquerades. Profile V: the wire's veth",
         "as it is; profile N: without segmentation and merging, as a network card without these.",
+        "TCP is cubic, Linux's own choice, whatever the host is set to: BBR has no more on its way",
+        "than twice what the least delay takes that it ever saw, and lets a tunnel wait.",
         f"The best peer, by the slower way of one stream: {named or 'none was measured'}.",
     ]
 

@@ -17,6 +17,7 @@ from tests.system.two_machines import FIREZONE, NAME, QUIET, TwoMachines
 
 from firezone.errors import FirezoneError
 from firezone.lab.namespaces import Namespace, run
+from firezone.lab.topology import choose_congestion_control
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +68,8 @@ class Row(TwoMachines):
 
     def __enter__(self) -> Self:
         super().__enter__()
+        for host in (self.application, self.site):
+            choose_congestion_control(host)
         return self
 
     @property

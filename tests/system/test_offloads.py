@@ -71,3 +71,8 @@ def test_an_offer_of_the_kernel_is_taken_by_the_device(connected: TwoMachines) -
         shown = connected.inside(host, "ip", "-details", "link", "show", "dev", device)
 
         assert "vnet_hdr on" in shown.stdout, shown.stdout
+
+
+def test_the_queue_of_a_device_outlasts_a_wait_for_a_processor(connected: TwoMachines) -> None:
+    for role in ("client", "gateway"):
+        assert connected.host(role).link("tun-firezone")["txqlen"] == 10_000

@@ -79,11 +79,6 @@ class Hosts:
         # The Client connects at its start to the Gateway that is there by then.
         await self._begin("gateway", self._lab.gateway)
         status = await self._begin("client", self._lab.app)
-        for host, device in (
-            (self._lab.app, topology.CLIENT_TUN),
-            (self._lab.gateway, topology.GATEWAY_TUN),
-        ):
-            host.ip(f"link set {device} txqueuelen {topology.QUEUE}")
         return str(next(a for a in status["sentinels"] if ":" not in a))
 
     async def counters(self) -> tuple[dict[str, Any], dict[str, Any]]:

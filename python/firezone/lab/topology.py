@@ -33,7 +33,7 @@ from .processes import Processes
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["CLIENT_TUN", "GATEWAY_TUN", "Laboratory"]
+__all__ = ["CLIENT_TUN", "GATEWAY_TUN", "Laboratory", "choose_congestion_control"]
 
 CLIENT_TUN: Final = "fz-client"
 GATEWAY_TUN: Final = "fz-gateway"
@@ -117,7 +117,7 @@ class Laboratory:
             for namespace in self._namespaces():
                 namespace.create()
                 namespace.sysctl({**_SYSCTLS, **self._buffers})
-                _choose_congestion_control(namespace)
+                choose_congestion_control(namespace)
             self._join_site()
         except BaseException:
             self.close()
@@ -202,8 +202,12 @@ class Laboratory:
         )
 
 
-def _choose_congestion_control(namespace: Namespace) -> None:
-    """Use cubic, or reno where the host allows no other: BBR stops by itself every 10 s."""
+def choose_congestion_control(namespace: Namespace) -> None:
+    """Use cubic, or reno where the host allows no other.
+
+    BBR stops by itself every 10 s, and has no more on its way than twice what the least delay takes
+    that it ever saw: what is seen then is its model of the path, not the path.
+    """
     for name in ("cubic", "reno"):
         with contextlib.suppress(FirezoneError):
             namespace.sysctl({"ipv4/tcp_congestion_control": name})

@@ -5,8 +5,8 @@
 //! upload has used its share, and whatever stands behind the upload waits with it. So while the thread
 //! is busy and somebody sends little through it, it goes before other programs (`SCHED_RR`, `sched(7)`).
 //! It does not when nobody would notice: for an upload alone, long turns take fewer system calls. Nor
-//! right after it used nearly all of a processor, by a flood from outside for instance: others are there,
-//! too.
+//! when it used nearly all of a processor for a while, by a flood from outside for instance: others are
+//! there, too.
 // The call has no safe form.
 #![allow(unsafe_code)]
 
@@ -38,9 +38,11 @@ const WINDOW: Duration = Duration::from_millis(10);
 const BUSY: std::ops::RangeInclusive<u128> = 10..=90;
 /// So long after somebody sent little he is taken to be there.
 const MEMORY: Duration = Duration::from_secs(1);
-/// So long after it used too much the thread stays behind, so that others have a third of the time. An
-/// upload's thread has such windows, too: a second of it brought their echoes back from 0.6 ms to 4.
-const PENANCE: Duration = Duration::from_millis(20);
+/// So many windows on end of too much are a flood; fewer are an upload, and whoever waits behind it would
+/// wait for other programs as well.
+const FLOOD: u32 = 5;
+/// So long after a flood the thread stays behind, so that others have a third of the time.
+const PENANCE: Duration = Duration::from_millis(25);
 
 /// The calling thread's share of the processors.
 #[derive(Debug)]
@@ -53,9 +55,12 @@ pub(crate) struct Share {
     /// When the window began, and what the thread had used by then.
     since: Instant,
     used: Duration,
-    /// When somebody sent little last, and when the thread used too much.
+    /// When somebody sent little last.
     little: Option<Instant>,
-    too_much: Option<Instant>,
+    /// How many of the last windows were too much, without one between that was not.
+    too_much: u32,
+    /// When they were a flood.
+    flooded: Option<Instant>,
 }
 
 impl Share {
@@ -70,8 +75,8 @@ impl Share {
             && go_ahead().is_ok()
             && own.is_some_and(|own| own.take_short_turns().is_ok());
         let used = clock::thread_time();
-        let (little, too_much) = (None, None);
-        Self { own, may_go_ahead, is_ahead: false, since: now, used, little, too_much }
+        let (little, too_much, flooded) = (None, 0, None);
+        Self { own, may_go_ahead, is_ahead: false, since: now, used, little, too_much, flooded }
     }
 
     /// Whether it is time for a [review](Self::review).
@@ -97,14 +102,15 @@ impl Share {
         if little {
             self.little = Some(now);
         }
-        if part > *BUSY.end() {
-            self.too_much = Some(now);
+        self.too_much = if part > *BUSY.end() { self.too_much.saturating_add(1) } else { 0 };
+        if self.too_much >= FLOOD {
+            self.flooded = Some(now);
         }
         let lately = |at: Option<Instant>, within: Duration| {
             at.is_some_and(|at| now.saturating_duration_since(at) < within)
         };
         let is_noticed = lately(self.little, MEMORY);
-        is_noticed && !lately(self.too_much, PENANCE) && part >= *BUSY.start()
+        is_noticed && !lately(self.flooded, PENANCE) && part >= *BUSY.start()
     }
 }
 
@@ -217,9 +223,24 @@ mod tests {
         assert!(!after(3, true, now), "it needs no help");
         assert!(!after(50, false, now + MEMORY), "he is gone");
         assert!(after(50, true, now + MEMORY));
-        assert!(!after(97, true, now + MEMORY), "others are there, too");
-        assert!(!after(50, true, now + MEMORY + WINDOW), "beside another program it gets half");
-        assert!(after(50, true, now + MEMORY + PENANCE));
+    }
+
+    #[test]
+    fn one_that_uses_a_whole_processor_for_long_lets_others_have_it_for_a_while() {
+        let now = clock::now();
+        let mut share = Share::take(Scheduling::RealTime, now);
+        let mut after = |part, now| share.should_go_ahead(true, part, now);
+
+        for _ in 1..FLOOD {
+            assert!(after(97, now), "an upload does that, too");
+        }
+        assert!(after(50, now), "and stops");
+        for _ in 1..FLOOD {
+            assert!(after(97, now));
+        }
+        assert!(!after(97, now), "that is a flood");
+        assert!(!after(50, now + WINDOW), "beside another program it gets half");
+        assert!(after(50, now + PENANCE));
     }
 
     #[test]

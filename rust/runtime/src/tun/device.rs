@@ -6,6 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixDatagram;
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 
@@ -79,6 +80,28 @@ pub(super) fn attach(name: &[u8]) -> io::Result<File> {
     // InterfaceRequest has) behind the pointer, and the struct outlives the call.
     let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(file) }
+}
+
+/// Packets that a device holds for us. The kernel's own 500 are 8 ms of small packets at 600 Mb/s, less
+/// than the thread may wait for a processor; TCP's windows bound what larger ones add up to.
+const QUEUE: libc::c_int = 10_000;
+
+/// Gives a device a longer queue. One that cannot have it, since it is somebody else's, works as it is.
+pub(super) fn lengthen_queue(name: &[u8]) -> io::Result<()> {
+    // Any socket of the namespace will do.
+    let socket = UnixDatagram::unbound()?;
+    let mut request = libc::ifreq {
+        ifr_name: [0; libc::IFNAMSIZ],
+        // Each member that is an int stands where `ifr_qlen` does.
+        ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_ifindex: QUEUE },
+    };
+    for (to, byte) in request.ifr_name.iter_mut().zip(name) {
+        *to = *byte as libc::c_char;
+    }
+    // SAFETY: SIOCSIFTXQLEN reads one struct ifreq behind the pointer, which outlives the call.
+    let result =
+        unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFTXQLEN, &raw const request) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// The device that a descriptor is attached to, and its flags.

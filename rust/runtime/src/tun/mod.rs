@@ -103,6 +103,8 @@ impl Tun {
         let opened = namespace::inside(namespace, || {
             let file = device::attach(bytes)?;
             device::set_header(&file)?;
+            // What the kernel refuses is done without: a queue of its own length.
+            let _ = device::lengthen_queue(bytes);
             Ok(file)
         });
         let file = opened.map_err(|source| TunError::Open { name: name.to_owned(), source })?;
