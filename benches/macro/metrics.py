@@ -145,7 +145,8 @@ def _idle(carrier: Carrier, length: Length) -> dict[str, float]:
 
 def _calls(direction: Literal["up", "down"]) -> Callable[[Carrier, Length], dict[str, float]]:
     def take(carrier: Carrier, length: Length) -> dict[str, float]:
-        command = iperf.tcp(SITE, direction, 1, length.many, 0)
+        # Long, since the first second counts: programs that only agree with each other send little.
+        command = iperf.tcp(SITE, direction, 1, 2 * length.many, 0)
         values: dict[str, float] = {}
         for counter in syscalls.COUNTERS:
             with counter.count(list(carrier.ends.values()), carrier.row.folder) as counted:
