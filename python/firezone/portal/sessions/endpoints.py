@@ -103,5 +103,9 @@ def _peer(websocket: WebSocket) -> str | None:
 
 
 def _origin(websocket: WebSocket) -> str:
+    """Return the portal's address: as configured, else as the component says."""
+    configured: str | None = getattr(websocket.app.state, "url", None)
+    if configured is not None:
+        return configured
     scheme = "https" if websocket.url.scheme == "wss" else "http"
     return f"{scheme}://{websocket.url.netloc}"
