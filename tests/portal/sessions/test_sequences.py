@@ -13,6 +13,7 @@ from tests.portal.world import NOW, World
 from tests.unit.signaling import strict_peer
 
 from firezone.portal.derive import relay_id
+from firezone.portal.events import EVERYBODY, RelaysChanged
 from firezone.portal.inputs import GroupInput, PolicyChange, PolicyInput, ResourceChange
 from firezone.portal.sessions import relay_list
 from firezone.portal.store import Store, access, network, people, tokens
@@ -238,13 +239,24 @@ async def test_a_portal_restarts(portal: Portal, world: World) -> None:
     await c.end()
 
 
+async def gone(world: World, relay_: Component, client_: Component) -> None:
+    """Let a Relay go, and wait until the session of a Client has taken note."""
+    with world.store.bus.subscribe(EVERYBODY) as listening:
+        await relay_.end()
+        while not isinstance(await listening.next(), RelaysChanged):
+            pass
+    replies = client_.portal.frames().count(("P>C", "phx_reply"))
+    await client_.raw("create_flow", {})
+    await until(lambda: client_.portal.frames().count(("P>C", "phx_reply")) > replies)
+
+
 async def test_a_relay_comes_and_restarts(
     portal: Portal, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay_list, "DEBOUNCE", 0.2)
+    monkeypatch.setattr(relay_list, "DEBOUNCE", 0.0)
     async with await client(portal, world) as c, await gateway(portal, world) as g:
-        init = await c.got(say.ClientInit)
-        assert init.relays == ()
+        assert (await c.got(say.ClientInit)).relays == ()
+        await g.got(say.GatewayInit)
         r = await relay(portal, world, SECRETS[0])
         await r.begin()
         await r.got(say.RelayInit)
@@ -253,11 +265,11 @@ async def test_a_relay_comes_and_restarts(
         assert [str(one.id) for one in first.connected] == [relay_id(SECRETS[0])] * 2
         assert [one.addr for one in first.connected] == ["203.0.113.10:3478", "[2001:db8::10]:3478"]
 
-        await r.end()
-        fresh = await relay(portal, world, SECRETS[1])
-        await fresh.begin()
-        second = await c.got(say.RelaysPresence, 2)
-        await fresh.end()
+        monkeypatch.setattr(relay_list, "DEBOUNCE", 1000.0)
+        await gone(world, r, c)
+        monkeypatch.setattr(relay_list, "DEBOUNCE", 0.0)
+        async with await relay(portal, world, SECRETS[1]):
+            second = await c.got(say.RelaysPresence, 2)
 
         assert list(map(str, second.disconnected_ids)) == [relay_id(SECRETS[0])]
         assert {str(one.id) for one in second.connected} == {relay_id(SECRETS[1])}
@@ -266,17 +278,19 @@ async def test_a_relay_comes_and_restarts(
 async def test_a_relay_that_only_lost_its_socket_is_not_told_of(
     portal: Portal, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay_list, "DEBOUNCE", 0.3)
+    monkeypatch.setattr(relay_list, "DEBOUNCE", 1000.0)
     async with await relay(portal, world, SECRETS[0]) as r, await client(portal, world) as c:
         await r.got(say.RelayInit)
         first = await c.got(say.ClientInit)
-        await r.end()
+        await gone(world, r, c)
         await r.begin()
+        await r.got(say.RelayInit, 2)
+        monkeypatch.setattr(relay_list, "DEBOUNCE", 0.0)
         async with await relay(portal, world, SECRETS[1]):
             presence = await c.got(say.RelaysPresence)
-        # Asked for, it is there at once, with the credentials that it had.
-        c.send(say.NoRelays())
-        asked = await c.got(say.RelaysPresence, 2)
+            # Asked for, they are there at once, with the credentials that they had.
+            c.send(say.NoRelays())
+            asked = await c.got(say.RelaysPresence, 2)
 
     assert presence.disconnected_ids == ()
     assert set(first.relays) <= set(presence.connected)
