@@ -98,6 +98,26 @@ async def test_a_revoked_token_signs_out(portal: Portal, world: World) -> None:
     assert portal.frames()[-1] == ("P>C", "disconnect")
 
 
+async def test_a_token_that_is_revoked_while_its_component_comes_in_signs_out(
+    portal: Portal, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, token = await world.token("client")
+    connect = world.store.connect
+
+    async def revoking(*given: Any) -> Any:
+        begun = await connect(*given)
+        async with world.change() as scope:
+            await tokens.revoke_token(scope, made.id)
+        return begun
+
+    monkeypatch.setattr(world.store, "connect", revoking)
+    async with Component(portal, "C", "client", token) as c:
+        await until(lambda: c.closed is not None)
+
+    assert c.is_signed_out
+    assert ("P>C", "init") not in portal.frames()
+
+
 async def test_an_expired_token_signs_out(portal: Portal, world: World) -> None:
     made, token = await world.token("client")
     async with Component(portal, "C", "client", token) as c:

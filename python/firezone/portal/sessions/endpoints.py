@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.websockets import WebSocket
 
+    from firezone.portal.interface import Identity
+
     from .session import ComponentSession
 
 __all__ = ["add_sessions"]
@@ -39,21 +41,28 @@ def add_sessions(app: Starlette) -> None:
     app.state.relay_sessions = {}
     app.router.routes.extend(
         [
-            WebSocketRoute("/client/v2/websocket", _endpoint(_client)),
-            WebSocketRoute("/gateway/v2/websocket", _endpoint(_gateway)),
-            WebSocketRoute("/relay/websocket", _endpoint(_relay)),
+            WebSocketRoute("/client/v2/websocket", _endpoint(TokenKind.CLIENT, _client)),
+            WebSocketRoute("/gateway/v2/websocket", _endpoint(TokenKind.GATEWAY, _gateway)),
+            WebSocketRoute("/relay/websocket", _endpoint(TokenKind.RELAY, _relay)),
         ]
     )
 
 
 def _endpoint(
-    begin: Callable[[WebSocket, Surroundings], Awaitable[ComponentSession]],
+    kind: TokenKind,
+    begin: Callable[[WebSocket, Surroundings, Identity], Awaitable[ComponentSession]],
 ) -> Callable[[WebSocket], Awaitable[None]]:
     async def serve(websocket: WebSocket) -> None:
         state: Any = websocket.app.state
-        around = Surroundings(state.store, state.clock, state.log, _origin(websocket))
+        token = token_of(websocket.headers, websocket.query_params)
+
+        async def known() -> Identity:
+            identity: Identity = await state.store.authenticate(token, kind, int(state.clock()))
+            return identity
+
+        around = Surroundings(state.store, state.clock, state.log, _origin(websocket), known)
         try:
-            session = await begin(websocket, around)
+            session = await begin(websocket, around, await known())
         except TokenRefused as error:
             await websocket.send_denial_response(problem(401, error.code, str(error)))
         except BadConnectParams as error:
@@ -70,9 +79,9 @@ def _endpoint(
     return serve
 
 
-async def _client(websocket: WebSocket, around: Surroundings) -> ComponentSession:
-    token = token_of(websocket.headers, websocket.query_params)
-    identity = await around.store.authenticate(token, TokenKind.CLIENT, around.now())
+async def _client(
+    websocket: WebSocket, around: Surroundings, identity: Identity
+) -> ComponentSession:
     hello = hello_of(
         websocket.headers, websocket.query_params, _peer(websocket), needs_version=True
     )
@@ -80,9 +89,9 @@ async def _client(websocket: WebSocket, around: Surroundings) -> ComponentSessio
     return ClientSession(websocket, around, session)
 
 
-async def _gateway(websocket: WebSocket, around: Surroundings) -> ComponentSession:
-    token = token_of(websocket.headers, websocket.query_params)
-    identity = await around.store.authenticate(token, TokenKind.GATEWAY, around.now())
+async def _gateway(
+    websocket: WebSocket, around: Surroundings, identity: Identity
+) -> ComponentSession:
     hello = hello_of(
         websocket.headers, websocket.query_params, _peer(websocket), needs_version=False
     )
@@ -90,9 +99,9 @@ async def _gateway(websocket: WebSocket, around: Surroundings) -> ComponentSessi
     return GatewaySession(websocket, around, session)
 
 
-async def _relay(websocket: WebSocket, around: Surroundings) -> ComponentSession:
-    token = token_of(websocket.headers, websocket.query_params)
-    identity = await around.store.authenticate(token, TokenKind.RELAY, around.now())
+async def _relay(
+    websocket: WebSocket, around: Surroundings, identity: Identity
+) -> ComponentSession:
     addresses = relay_addresses(websocket.query_params)
     present = websocket.app.state.relay_sessions
     return RelaySession(websocket, around, identity, addresses, present)

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from firezone.portal.events import DeviceRemoved, Missed, SessionReplaced, TokenRevoked
+from firezone.portal.interface import TokenRefused
 from firezone.signaling.messages import Disconnect, MessageRefused
 from firezone.signaling.portal_channel import Heard, JoinAsked, Left, Malformed, PortalChannel
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from starlette.websockets import WebSocket
     from structlog.typing import FilteringBoundLogger
@@ -55,12 +56,15 @@ class Surroundings:
         clock: Seconds since 1970.
         log: Told of what fails.
         origin: The portal's own address, as the component has it.
+        recheck: Raises TokenRefused if the token is none any more: it may have been taken back
+            before the session began to listen.
     """
 
     store: Sessions
     clock: Callable[[], float]
     log: FilteringBoundLogger
     origin: str
+    recheck: Callable[[], Awaitable[object]]
 
     def now(self) -> int:
         """Return the time in whole seconds."""
@@ -180,6 +184,7 @@ class ComponentSession:
             match happened:
                 case JoinAsked(relay):
                     self.channel.accept()
+                    await self._check_token_again()
                     await self.joined(relay)
                 case Heard(message, ref):
                     await self.heard(message, ref)
@@ -220,6 +225,12 @@ class ComponentSession:
     def _check_token(self) -> None:
         ends = self.identity.token.expires_at
         if ends is not None and self.around.clock() >= ends:
+            self._sign_out()
+
+    async def _check_token_again(self) -> None:
+        try:
+            await self.around.recheck()
+        except TokenRefused:
             self._sign_out()
 
     def _token_due(self) -> float:
