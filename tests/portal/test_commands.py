@@ -159,6 +159,20 @@ def test_mistakes_are_told_in_words(run: Callable[..., Any], made: dict[str, Any
     assert "postgresql" in error
 
 
+def test_the_account_has_dns_of_its_own(run: Callable[..., Any], made: dict[str, Any]) -> None:
+    shown = run("account", "--json")["account"]
+    assert (shown["id"], shown["upstream_dns"]) == (made["account"], [])
+
+    given = ("--dns", "1.1.1.1", "--dns", "2606:4700::1111", "--search-domain", "Corp.Example")
+    changed = run("account", *given, "--json")["account"]
+
+    assert changed["upstream_dns"] == ["1.1.1.1", "2606:4700::1111"]
+    assert changed["search_domain"] == "corp.example"
+    assert run("account", "--system-dns", "--json")["account"]["upstream_dns"] == []
+    assert "no IP address" in run("account", "--dns", "dns.example", code=2)
+    assert "no domain" in run("account", "--search-domain", "a b", code=1)
+
+
 def test_a_database_that_others_can_read_is_refused(
     run: Callable[..., Any], made: dict[str, Any], empty_url: str
 ) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
@@ -15,6 +16,7 @@ from firezone.errors import ConfigError
 from firezone.portal import events
 from firezone.portal.database import SYSTEM, Conflict, DatabaseFailed
 from firezone.portal.events import ViewChanged
+from firezone.portal.housekeeping import Housekeeping
 from firezone.portal.inputs import PolicyChange
 from firezone.portal.interface import Refused
 from firezone.portal.presence import SILENCE
@@ -153,6 +155,41 @@ async def test_a_process_that_was_killed_holds_nobody_online(
             "offline"
         )
     await dead.close()
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+async def test_an_sqlite_database_has_one_portal(
+    store: Store, url: str, log: FilteringBoundLogger
+) -> None:
+    assert store
+    second = await Store.open(url)
+
+    with pytest.raises(Conflict, match="a portal uses"):
+        async with second.running(log):
+            pass
+    await second.close()
+
+
+async def test_a_job_that_fails_is_told_once_and_goes_on(store: Store, world: World) -> None:
+    said: list[str] = []
+
+    def keep(_logger: object, method: str, event: Any) -> Any:
+        said.append(f"{method} {event['event_name']}")
+        raise structlog.DropEvent
+
+    keeping = Housekeeping(store, structlog.wrap_logger(None, processors=[keep]).bind(), lambda: 0)
+    assert world
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    async def work() -> None:
+        pass
+
+    for job in (fail, fail, work, work):
+        await keeping._try("a job", job)
+
+    assert said == ["error job.fails", "info job.works"]
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)

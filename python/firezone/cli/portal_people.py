@@ -236,4 +236,35 @@ def _membership(portal: Portal, name: str, email: str, *, joins: bool) -> None:
     portal.change(work)
 
 
-COMMANDS: Final = (user, group)
+@click.command()
+@click.option("--name", help="What people call it.")
+@click.option("--search-domain", help="What Clients complete short names with; '' for none.")
+@click.option("--dns", "servers", multiple=True, help="Server that Clients ask for other names.")
+@click.option("--system-dns", is_flag=True, help="Clients ask their system's servers.")
+@json_option
+@click.pass_obj
+def account(
+    portal: Portal,
+    name: str | None,
+    search_domain: str | None,
+    servers: tuple[str, ...],
+    *,
+    system_dns: bool,
+    as_json: bool,
+) -> None:
+    """Show the account, after changing what is given."""
+    with installed():
+        from firezone.portal.first import change_account, find_account
+        from firezone.portal.inputs import AccountChange
+        from firezone.portal.outputs import AccountOutput
+
+    upstream = () if system_dns else servers or None
+    given = checked(AccountChange, name=name, search_domain=search_domain, upstream_dns=upstream)
+    if given.model_fields_set:
+        found = portal.change(lambda scope: change_account(scope, given))
+    else:
+        found = portal.read(find_account)
+    show_one("account", AccountOutput.of(found), as_json=as_json)
+
+
+COMMANDS: Final = (account, user, group)

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from firezone.errors import ConfigError
 
+from .claim import Claim
 from .database import Conflict, Database, require_private
-from .presence import SILENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,13 +60,16 @@ def restore(database: Database, source: Path, *, replaces: bool = False) -> None
     """
     target = _file(database)
     _look_at(source)
-    if target.exists():
-        if not replaces:
-            raise Conflict(f"{target} is there already", hint="--replace lets the backup take over")
-        _not_in_use(target)
+    if target.exists() and not replaces:
+        raise Conflict(f"{target} is there already", hint="--replace lets the backup take over")
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with Claim(str(target)):
+        _put(source, target)
+
+
+def _put(source: Path, target: Path) -> None:
     fresh = target.with_name(f"{target.name}.restored")
     fresh.unlink(missing_ok=True)
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _make(fresh)
     with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(fresh)) as new:
         old.backup(new)
@@ -105,17 +107,6 @@ def _look_at(source: Path) -> None:
         raise ConfigError(f"{source} is no backup: {error}", hint=hint) from error
     if state != "ok" or not set(_NEEDED) <= there:
         raise ConfigError(f"{source} is no whole backup of a portal", hint=hint)
-
-
-def _not_in_use(target: Path) -> None:
-    try:
-        with closing(sqlite3.connect(f"file:{target}?mode=ro", uri=True)) as connection:
-            [last] = connection.execute("SELECT max(seen_at) FROM processes").fetchone()
-    except sqlite3.Error:
-        # What is broken is in nobody's use.
-        return
-    if last is not None and last > time.time() - SILENCE:
-        raise Conflict(f"a portal uses {target}", hint="end it first, or wait half a minute")
 
 
 def _rests(path: Path) -> Iterator[Path]:

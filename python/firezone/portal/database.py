@@ -279,8 +279,11 @@ def _checked(url: str) -> URL:
 def _engine(url: URL, *, is_sqlite: bool) -> AsyncEngine:
     try:
         if not is_sqlite:
-            return create_async_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True)
-        engine = create_async_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+            pool = {"pool_size": 8, "max_overflow": 8, "pool_pre_ping": True}
+            return create_async_engine(url, hide_parameters=True, **pool)
+        waits = {"timeout": _BUSY_SECONDS}
+        # What is written may be a secret, and errors are logged.
+        engine = create_async_engine(url, hide_parameters=True, connect_args=waits)
     except ModuleNotFoundError as error:
         hint = "pip install 'firezone[portal,postgres]'"
         raise ConfigError(f"{error.name} is not installed", hint=hint) from error

@@ -98,11 +98,15 @@ class Housekeeping:
     async def _try(self, name: str, job: Callable[[], Awaitable[Any]]) -> None:
         try:
             await job()
-        except (FirezoneError, OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the job must go on
             if name not in self._failing:
                 self._failing.add(name)
                 self._log.error(
-                    "a job of the portal fails", event_name="job.fails", job=name, reason=str(error)
+                    "a job of the portal fails",
+                    event_name="job.fails",
+                    job=name,
+                    reason=str(error),
+                    exc_info=not isinstance(error, FirezoneError | OSError),
                 )
         else:
             if name in self._failing:

@@ -75,7 +75,7 @@ _STATUSES: Final[tuple[tuple[type[FirezoneError], int, str], ...]] = (
 """The first that fits counts."""
 
 
-async def _firezone(_request: Request, error: Exception) -> JSONResponse:
+async def _firezone(request: Request, error: Exception) -> JSONResponse:
     """Answer with what one of our own errors says."""
     hint = getattr(error, "hint", None)
     if isinstance(error, Problem):
@@ -85,6 +85,7 @@ async def _firezone(_request: Request, error: Exception) -> JSONResponse:
         return problem(401, error.code, str(error), headers=bearer, hint=hint)
     if isinstance(error, DatabaseFailed):
         # What exactly is wrong is for the log, not for whoever asks.
+        request.app.state.log.error(str(error), event_name="database.failed", hint=hint)
         later = {"Retry-After": "2"}
         return problem(503, "database_failed", "the database does not work", headers=later)
     found = ((status, code) for kind, status, code in _STATUSES if isinstance(error, kind))

@@ -14,11 +14,12 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import select
 
+from firezone.portal.claim import Claim
 from firezone.portal.database import Database
 from firezone.portal.housekeeping import Housekeeping
 from firezone.portal.migrate import prepare
@@ -102,17 +103,22 @@ class Store(GrantStore):
         Args:
             log: Told of what fails.
             clock: Seconds since 1970.
+
+        Raises:
+            Conflict: Another process serves this SQLite database.
         """
         keeping = Housekeeping(self, log, clock)
-        await keeping.begin()
-        work = asyncio.create_task(keeping.run())
-        try:
-            yield keeping
-        finally:
-            work.cancel()
-            with suppress(asyncio.CancelledError):
-                await work
-            await keeping.end()
+        file = self.database.file
+        with nullcontext() if file is None else Claim(file):
+            await keeping.begin()
+            work = asyncio.create_task(keeping.run())
+            try:
+                yield keeping
+            finally:
+                work.cancel()
+                with suppress(asyncio.CancelledError):
+                    await work
+                await keeping.end()
 
     async def close(self) -> None:
         """Close the database."""
