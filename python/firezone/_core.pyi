@@ -272,11 +272,13 @@ class Endpoint:
     def __new__(
         cls,
         config: str,
-        private_key: bytes,
+        private_key: bytes | None = None,
         descriptors: list[tuple[str, int]] = ...,
         state: bytes | None = None,
         exported: int = 0,
     ) -> Endpoint: ...
+    @property
+    def public_key(self) -> bytes: ...
     @property
     def port(self) -> int: ...
     @property

@@ -74,6 +74,11 @@ class Client(Orchestration):
                 self._log.debug(
                     "proxy addresses assigned", event_name="dns.assigned", **fields_of(event)
                 )
+            case "local_candidates":
+                # For whoever carries them to the Gateway, as a listener.
+                self._log.debug(
+                    "own candidates changed", event_name="ice.candidates", **fields_of(event)
+                )
             case "sentinels_changed":
                 self._log.info(
                     "DNS addresses changed", event_name="dns.sentinels", **fields_of(event)

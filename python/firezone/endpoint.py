@@ -29,7 +29,7 @@ class Endpoint:
 
     Args:
         config: What the core is made from, as its `EndpointConfig` has it.
-        private_key: 32 bytes.
+        private_key: 32 bytes; without, the core makes one that lives as long as it.
         descriptors: What a former process left to it; they are its own from now on.
         memory: What that knew; its NAT state is taken over by `begin`.
 
@@ -42,7 +42,7 @@ class Endpoint:
     def __init__(
         self,
         config: Mapping[str, object],
-        private_key: bytes,
+        private_key: bytes | None,
         descriptors: Sequence[Descriptor] = (),
         memory: Memory | None = None,
     ) -> None:
@@ -51,6 +51,11 @@ class Endpoint:
         self._core = _core.Endpoint(json.dumps(config), private_key, named, state, exported)
         self._events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         asyncio.get_running_loop().add_reader(self._core.wake_fd(), self._drain)
+
+    @property
+    def public_key(self) -> bytes:
+        """The public key by which peers know this endpoint, 32 bytes."""
+        return self._core.public_key
 
     @property
     def port(self) -> int:

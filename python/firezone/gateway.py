@@ -72,6 +72,11 @@ class Gateway(Orchestration):
                 self._record_flow("opened", event)
             case "flow_closed":
                 self._record_flow("closed", event)
+            case "local_candidates" | "authorization_created":
+                # For whoever speaks with the portal, as a listener.
+                self._log.debug(
+                    event["type"].replace("_", " "), event_name="ice.told", **self._fields(event)
+                )
             case "access_expired":
                 self._log.info("access expired", event_name="access.expired", **self._fields(event))
             case "foreign_source":

@@ -16,7 +16,7 @@ use nat::state::Imported;
 use packet::Instant;
 use pyo3::prelude::*;
 use runtime::{
-    EventLoop, Handle, Offloads, Scheduling, State, Station, Tun, UdpConfig, UdpSockets, Wire,
+    EventLoop, Handle, Host, Offloads, Scheduling, State, Station, Tun, UdpConfig, UdpSockets, Wire,
 };
 use serde::Deserialize;
 use tunnel::messages::Command;
@@ -55,6 +55,19 @@ struct EndpointConfig {
     /// Network namespace of the device and all sockets; absent: this process's.
     #[serde(default)]
     namespace: Option<PathBuf>,
+}
+
+impl EndpointConfig {
+    fn udp(&self, offloads: Offloads) -> UdpConfig {
+        let defaults = UdpConfig::default();
+        UdpConfig {
+            port: self.port,
+            mark: self.mark,
+            send_buffer: self.send_buffer.unwrap_or(defaults.send_buffer),
+            receive_buffer: self.receive_buffer.unwrap_or(defaults.receive_buffer),
+            offloads,
+        }
+    }
 }
 
 /// What seals and opens packets: the fastest that this processor has, or `ring`.
@@ -149,7 +162,8 @@ type Came = (u32, u32, u32, u32);
 
 /// A running Client or Gateway.
 ///
-/// Made from a JSON text and its private key (32 bytes). The data-plane thread runs from construction
+/// Made from a JSON text and its private key (32 bytes); without, it makes one that lives as long as it.
+/// The data-plane thread runs from construction
 /// until `stop` or until the object goes; the device goes with it. It takes commands alone until `begin`.
 ///
 /// `descriptors` are those that `hand_over` gave in a former process, by name; they belong to this object
@@ -159,6 +173,7 @@ type Came = (u32, u32, u32, u32);
 pub(crate) struct Endpoint {
     running: Running,
     is_client: bool,
+    public_key: [u8; 32],
     port: u16,
     aead: &'static str,
     /// Of how many peers a former process left sessions, or why they are not used.
@@ -170,17 +185,18 @@ pub(crate) struct Endpoint {
 #[pymethods]
 impl Endpoint {
     #[new]
-    #[pyo3(signature = (config, private_key, descriptors = Vec::new(), state = None, exported = 0))]
+    #[pyo3(signature = (config, private_key = None, descriptors = Vec::new(), state = None, exported = 0))]
     fn new(
         py: Python<'_>,
         config: &str,
-        private_key: [u8; 32],
+        private_key: Option<[u8; 32]>,
         descriptors: Vec<(String, i32)>,
         state: Option<Vec<u8>>,
         exported: u64,
     ) -> PyResult<Self> {
         let descriptors = Descriptors::own(descriptors)?;
         let config: EndpointConfig = serde_json::from_str(config).map_err(bad_argument)?;
+        let private_key = private_key.map_or_else(generate_key, Ok)?;
         let key = PrivateKey::from_bytes(private_key);
         let exported = Instant::from_nanos(exported);
         let state = state.map(|bytes| State { bytes, exported });
@@ -219,6 +235,12 @@ impl Endpoint {
             Ok(peers) => OrWhyNot::Is(peers),
             Err(why) => OrWhyNot::Not(why),
         })
+    }
+
+    /// The public key by which peers know this endpoint, 32 bytes.
+    #[getter]
+    fn public_key(&self) -> [u8; 32] {
+        self.public_key
     }
 
     /// The UDP port that peers send to.
@@ -291,14 +313,7 @@ fn start(
 ) -> PyResult<Endpoint> {
     let namespace = config.namespace.as_deref();
     let offloads = if config.offloads { Offloads::Auto } else { Offloads::Off };
-    let defaults = UdpConfig::default();
-    let udp = UdpConfig {
-        port: config.port,
-        mark: config.mark,
-        send_buffer: config.send_buffer.unwrap_or(defaults.send_buffer),
-        receive_buffer: config.receive_buffer.unwrap_or(defaults.receive_buffer),
-        offloads,
-    };
+    let udp = config.udp(offloads);
     let Descriptors { tun, sockets, sessions } = descriptors;
     let sockets = if sockets.is_empty() {
         UdpSockets::open(&udp, namespace)
@@ -306,7 +321,10 @@ fn start(
         UdpSockets::adopt(&udp, sockets)
     };
     let sockets = sockets.map_err(|error| udp_error(&error))?;
+    let host = Host { namespace: config.namespace.clone(), without: config.tun.clone() };
+    let sockets = sockets.on(host);
     let port = sockets.port().unwrap_or(config.port);
+    let public_key = *key.public_key().as_bytes();
     let cipher = config.aead.cipher();
     let mut endpoint = endpoint(config, connections(key, cipher)?)?;
     let tun = match tun {
@@ -325,6 +343,7 @@ fn start(
     Ok(Endpoint {
         running,
         is_client,
+        public_key,
         port,
         aead: cipher.name(),
         inherited,
@@ -361,6 +380,8 @@ fn endpoint(
             translations.own_addresses.extend(own_addresses);
             translations.allow_real.extend(allow_real);
             gateway.buffer = config.buffer.limits()?;
+            let since_boot = runtime::now().saturating_duration_since(Instant::ZERO);
+            gateway.wall_ahead = runtime::wall().saturating_sub(since_boot);
             Box::new(Gateway::new(gateway, connections))
         }
     })

@@ -7,6 +7,7 @@ use std::time::Duration;
 use packet::{Class, Instant, MAX_RUN_BYTES, MAX_RUN_SLOTS, Route, SendBuffer, Train};
 use slab::Slab;
 
+use crate::ice::Ice;
 use crate::index::{IndexTable, ReceiverIndex};
 use crate::node::Keyed;
 use crate::session::{BACK, FRONT, Session, SessionEvent};
@@ -38,8 +39,20 @@ pub enum Event {
     Ready(PeerIndex),
     /// The peer goes on from another address.
     Moved(PeerIndex),
-    /// The peer does not answer. A packet for it begins another attempt.
-    Failed(PeerIndex),
+    /// The peer does not answer. A packet for it begins another attempt; not for one of ICE, which has to
+    /// be introduced again.
+    Failed(PeerIndex, Failure),
+}
+
+/// Why a peer does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It told of no candidate in time.
+    NoCandidates,
+    /// No pair of candidates is left that works or may come to work.
+    NoPath,
+    /// Initiations were not answered.
+    NoHandshake,
 }
 
 /// Datagrams that were not opened, by reason.
@@ -57,6 +70,8 @@ pub struct Counters {
     pub unknown_key: u64,
     /// Messages of a handshake that were not accepted.
     pub handshakes_refused: u64,
+    /// STUN that is no binding request or response of an agent here.
+    pub stun_refused: u64,
     /// Answered by a cookie, under load.
     pub cookie_replies: u64,
     /// Times that a peer went on from another address.
@@ -68,6 +83,9 @@ pub(crate) struct Peer {
     pub(crate) local: ReceiverIndex,
     /// Where it is reached; unknown until it is heard of, if it was not configured.
     pub(crate) remote: Option<SocketAddr>,
+    /// Whether it is reached where it was heard of last. Not in a laboratory, whose sessions prove
+    /// nothing, and not where ICE says where it is.
+    pub(crate) roams: bool,
     /// Where commands said that it is reached.
     pub(crate) told: Option<SocketAddr>,
     /// The address of this host that it speaks to, if nobody told us its own.
@@ -98,6 +116,7 @@ pub struct Connections {
     pub(crate) indices: IndexTable,
     pub(crate) keyed: Option<Keyed>,
     pub(crate) timers: Timers,
+    pub(crate) ice: Ice,
     /// Peers that may have handshake messages or keepalives to send.
     pub(crate) senders: VecDeque<u32>,
     pub(crate) events: VecDeque<Event>,
@@ -137,6 +156,7 @@ impl Connections {
             session,
             local,
             remote,
+            roams: key.is_some(),
             told: remote,
             local_address: None,
             timer: None,
@@ -156,10 +176,11 @@ impl Connections {
     pub fn remove(&mut self, peer: PeerIndex) {
         let Some(mut gone) = self.peers.try_remove(peer.0 as usize) else { return };
         self.indices.remove(gone.local);
+        self.ice.forget(peer.0);
         self.timers.clear(peer.0, &mut gone.timer);
         self.senders.retain(|slot| *slot != peer.0);
         self.events.retain(|event| match event {
-            Event::Ready(of) | Event::Moved(of) | Event::Failed(of) => *of != peer,
+            Event::Ready(of) | Event::Moved(of) | Event::Failed(of, _) => *of != peer,
         });
         if let Some((keyed, key)) = self.keyed.as_mut().zip(gone.key) {
             keyed.forget(&key);
@@ -243,12 +264,13 @@ impl Connections {
             peer.session.handle_timeout(now);
             self.settle(slot as usize, now);
         }
+        self.run_agents(now);
     }
 
-    /// The earliest session timer.
+    /// The earliest timer of a session or an agent.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let unclaimed = self.unclaimed_until();
-        self.timers.next().into_iter().chain(unclaimed).min()
+        let (unclaimed, ice) = (self.unclaimed_until(), self.ice.poll_timeout());
+        self.timers.next().into_iter().chain(unclaimed).chain(ice).min()
     }
 
     /// The next event.
@@ -262,12 +284,19 @@ impl Connections {
         let index = slot as u32;
         while let Some(event) = peer.session.poll_event() {
             match event {
+                // Whoever waits goes on once there is a path, too.
+                SessionEvent::Established if peer.has_no_path() => peer.starved = true,
                 SessionEvent::Established if peer.is_news(now) => {
                     (peer.starved, peer.began_anew) = (false, false);
                     self.events.push_back(Event::Ready(PeerIndex(index)));
                 }
                 SessionEvent::Established => {}
-                SessionEvent::Failed => self.events.push_back(Event::Failed(PeerIndex(index))),
+                SessionEvent::Failed if self.ice.holds(index) => {
+                    return self.give_up_path(index, Failure::NoHandshake);
+                }
+                SessionEvent::Failed => {
+                    self.events.push_back(Event::Failed(PeerIndex(index), Failure::NoHandshake));
+                }
             }
         }
         self.timers.set(index, &mut peer.timer, peer.session.poll_timeout());
@@ -282,6 +311,16 @@ impl Peer {
     pub(crate) fn route(&self) -> Option<Route> {
         let local = self.local_address;
         self.remote.map(|remote| Route { remote, local })
+    }
+
+    /// Whether ICE has found no way to it yet, or none any more.
+    pub(crate) fn has_no_path(&self) -> bool {
+        self.is_of_ice() && self.remote.is_none()
+    }
+
+    /// Whether ICE says where it is reached.
+    pub(crate) fn is_of_ice(&self) -> bool {
+        self.key.is_some() && !self.roams
     }
 
     pub(crate) fn is_ready(&self, now: Instant) -> bool {

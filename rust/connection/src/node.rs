@@ -47,6 +47,9 @@ pub enum AddError {
     /// A peer with the key exists.
     #[error("another peer has the same public key")]
     Duplicate,
+    /// Its credentials are none of ICE, or those of this end are not.
+    #[error("ICE credentials have 1 to 256 letters, digits, + or /")]
+    Credentials,
     /// These are the connections of a laboratory.
     #[error("a laboratory's endpoint has no WireGuard peers")]
     Laboratory,
@@ -58,7 +61,7 @@ pub enum AddError {
 /// What a node with a key has beside its peers.
 pub(crate) struct Keyed {
     pub(crate) node: Node,
-    entropy: Entropy,
+    pub(crate) entropy: Entropy,
     /// What a former process left to peers that are not added yet, and until when it can be used.
     pub(crate) legacies: BTreeMap<[u8; 32], Legacy>,
     pub(crate) unclaimed_until: Instant,
@@ -182,11 +185,13 @@ impl Connections {
         }
     }
 
-    /// Speaks to every peer whose address is known: the host's network changed.
+    /// Speaks to every peer whose address is known: the host's network changed. Where ICE says where a
+    /// peer is, that finds another path.
     pub fn speak_to_all(&mut self, now: Instant) {
         let slots: Vec<usize> = self.peers.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
-            if self.peers[slot].remote.is_some() && self.peers[slot].heard.is_some() {
+            let peer = &self.peers[slot];
+            if peer.roams && peer.remote.is_some() && peer.heard.is_some() {
                 self.initiate(PeerIndex(slot as u32), now);
             }
         }
@@ -271,12 +276,14 @@ impl Connections {
     /// Whether [`Connections::flush`] may have something to write.
     pub fn has_transmit(&self) -> bool {
         !self.senders.is_empty()
+            || self.ice.has_transmit()
             || self.keyed.as_ref().is_some_and(|keyed| !keyed.replies.is_empty())
     }
 
-    /// Writes handshake messages, keepalives and cookie replies into `send`, as far as there is room.
+    /// Writes handshake messages, keepalives, cookie replies and STUN into `send`, as far as there is room.
     pub fn flush(&mut self, now: Instant, send: &mut SendBuffer) {
         self.flush_replies(send);
+        self.flush_stun(send);
         while let Some(&slot) = self.senders.front() {
             let Some(peer) = self.peers.get_mut(slot as usize) else {
                 self.senders.pop_front();
@@ -294,7 +301,7 @@ impl Connections {
 
     fn flush_replies(&mut self, send: &mut SendBuffer) {
         let Some(keyed) = &mut self.keyed else { return };
-        while has_room(send)
+        while has_room(send, HANDSHAKE)
             && let Some((to, reply, len)) = keyed.replies.pop_front()
         {
             write(to, &reply[..len], send);
@@ -306,7 +313,11 @@ impl Peer {
     /// Writes all that the session has to send; `false` if there was no room for all.
     fn transmit(&mut self, now: Instant, send: &mut SendBuffer) -> bool {
         let mut message = [0; HANDSHAKE];
-        while has_room(send) {
+        if self.has_no_path() {
+            // What is to be said stays with the session until ICE has found a path.
+            return true;
+        }
+        while has_room(send, HANDSHAKE) {
             let Some(len) = self.session.poll_transmit(&mut message, now) else { return true };
             // To a peer that nobody has told the address of yet nothing can be sent.
             if let Some(route) = self.route() {
@@ -337,11 +348,11 @@ impl Peer {
     }
 }
 
-fn has_room(send: &SendBuffer) -> bool {
-    send.free_runs() > 0 && send.room() >= HANDSHAKE
+pub(crate) fn has_room(send: &SendBuffer, len: usize) -> bool {
+    send.free_runs() > 0 && send.room() >= len
 }
 
-fn write(to: Route, message: &[u8], send: &mut SendBuffer) {
+pub(crate) fn write(to: Route, message: &[u8], send: &mut SendBuffer) {
     if let Some(mut run) = send.open_run(to, 0, Class::Control, 1, message.len(), message.len()) {
         run.slot(0).copy_from_slice(message);
         run.commit();

@@ -4,6 +4,7 @@ use packet::{Instant, Route};
 
 use crate::connections::{Connections, Event, PeerIndex};
 use crate::datagrams::{Arrival, Datagrams};
+use crate::ice::stun::is_stun;
 use crate::index::ReceiverIndex;
 use crate::opened::{Group, Opened, PacketRange};
 use crate::session::{BACK, FRONT};
@@ -15,6 +16,8 @@ enum Owner {
     Peer(usize),
     /// A message of a handshake; each is looked at by itself.
     Handshake,
+    /// A message of ICE; each is looked at by itself.
+    Stun,
     /// A data message for no connection of this node.
     Unknown,
     /// None of ours: wrong type or length.
@@ -71,6 +74,7 @@ impl Connections {
                 slot.map_or(Owner::Unknown, |slot| Owner::Peer(slot as usize))
             }
             [1..=3, 0, 0, 0] if self.keyed.is_some() => Owner::Handshake,
+            _ if self.keyed.is_some() && is_stun(datagram) => Owner::Stun,
             _ => Owner::Malformed,
         }
     }
@@ -92,6 +96,12 @@ impl Connections {
                 for &(start, len) in ranges {
                     let range = start as usize..(start + len) as usize;
                     self.receive_handshake(batch.route, &datagrams.bytes[range], now);
+                }
+            }
+            Owner::Stun => {
+                for &(start, len) in ranges {
+                    let range = start as usize..(start + len) as usize;
+                    self.receive_stun(batch.route, &datagrams.bytes[range], now);
                 }
             }
             Owner::Peer(slot) => self.open_group(slot, batch, datagrams.bytes, ranges, now, opened),
@@ -130,12 +140,13 @@ impl Connections {
     pub(crate) fn hear(&mut self, slot: usize, route: Route, now: Instant) {
         let Some(peer) = self.peers.get_mut(slot) else { return };
         peer.heard = Some(now);
+        if !peer.roams {
+            return;
+        }
         // Who spoke to one of our addresses is answered from it: what stands between knows no other. A
         // peer whose address we were told is ours to reach, however this host's network changes.
         peer.local_address = route.local.filter(|_| peer.told.is_none());
-        // A laboratory's session proves nothing, so it moves nobody.
-        let moves = peer.key.is_some() && peer.remote != Some(route.remote);
-        if moves && peer.remote.replace(route.remote).is_some() {
+        if peer.remote != Some(route.remote) && peer.remote.replace(route.remote).is_some() {
             self.counters.roamed += 1;
             self.events.push_back(Event::Moved(PeerIndex(slot as u32)));
         }

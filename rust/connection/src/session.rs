@@ -97,6 +97,17 @@ pub trait Session: Send {
     /// Begins a handshake whether there is a session or not.
     fn initiate(&mut self, _now: Instant) {}
 
+    /// Begins a handshake because another path leads to the peer: one that is under way by the former
+    /// path may be lost there.
+    fn initiate_on_new_path(&mut self, now: Instant) {
+        self.initiate(now);
+    }
+
+    /// Begins a handshake, unless one was begun not long ago.
+    fn initiate_if_stale(&mut self, now: Instant) {
+        self.initiate(now);
+    }
+
     /// Takes a message of a handshake; whether it was accepted, and so came from the peer.
     fn handle_handshake(&mut self, _message: Handshake<'_>, _now: Instant) -> bool {
         false

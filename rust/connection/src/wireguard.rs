@@ -60,6 +60,14 @@ impl Session for Tunnel {
         Self::initiate(self, now);
     }
 
+    fn initiate_on_new_path(&mut self, now: Instant) {
+        Self::initiate_on_new_path(self, now);
+    }
+
+    fn initiate_if_stale(&mut self, now: Instant) {
+        Self::initiate_if_stale(self, now);
+    }
+
     fn handle_handshake(&mut self, message: Handshake<'_>, now: Instant) -> bool {
         match message {
             Handshake::Initiation(initiation) => self.handle_initiation(initiation, now).is_ok(),

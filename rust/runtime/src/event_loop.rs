@@ -126,6 +126,7 @@ impl EventLoop {
         let mut now = clock::now();
         let mut share = Share::take(self.scheduling, now);
         let (mut packets, mut commands) = (true, true);
+        (0..self.stations.len()).for_each(|station| self.tell_addresses(station, now));
         while !self.stop.load(Ordering::Acquire) {
             let woken = self.wait(packets || commands, now);
             now = clock::now();
@@ -250,9 +251,14 @@ impl EventLoop {
     fn follow(&mut self, station: usize, order: Order, now: Instant) -> bool {
         let mut known = true;
         match order {
-            Order::Command(command) => self.input(station, now, |endpoint, io| {
-                known = endpoint.handle_command(command, now, io).is_ok();
-            }),
+            Order::Command(command) => {
+                if command.is_network_change() {
+                    self.tell_addresses(station, now);
+                }
+                self.input(station, now, |endpoint, io| {
+                    known = endpoint.handle_command(*command, now, io).is_ok();
+                });
+            }
             Order::Replace(endpoint) => self.stations[station].endpoint = endpoint,
             Order::Begin(state, told) => {
                 let begun = self.begin(station, state, now);
@@ -268,6 +274,16 @@ impl EventLoop {
         let State { bytes, exported } = state?;
         let since = now.saturating_duration_since(exported);
         Some(self.stations[station].endpoint.import_state(&bytes, since, now))
+    }
+
+    /// Tells an endpoint where this host may be reached. One that cannot be asked has no addresses that
+    /// anybody could be told.
+    fn tell_addresses(&mut self, station: usize, now: Instant) {
+        if let Some(addresses) = self.wire.host_addresses() {
+            self.input(station, now, |endpoint, io| {
+                endpoint.handle_host_addresses(&addresses, now, io);
+            });
+        }
     }
 
     fn read_dns(&mut self, now: Instant) {

@@ -102,7 +102,7 @@ impl LoopCounters {
 /// What can be asked of the loop about one station.
 pub(crate) enum Order {
     /// Hand this to the endpoint.
-    Command(Command),
+    Command(Box<Command>),
     /// Put this endpoint into the place of the one that is there.
     Replace(Box<dyn Endpoint>),
     /// Take packets from now on, with this state.
@@ -148,7 +148,7 @@ impl Handle {
     /// # Errors
     /// [`CommandRefused`]; the command was not queued.
     pub fn command(&self, station: usize, command: Command) -> Result<(), CommandRefused> {
-        self.order(station, Order::Command(command))
+        self.order(station, Order::Command(Box::new(command)))
     }
 
     /// Puts `endpoint` into the place of a station's: what a restarted process would be. What the

@@ -10,6 +10,7 @@ mod clock;
 mod dns;
 mod event_loop;
 mod handle;
+mod hosts;
 mod inheritance;
 mod links;
 mod namespace;
@@ -31,6 +32,7 @@ pub use event_loop::{EventLoop, Station};
 pub use handle::{
     CommandRefused, Handle, LoopCounters, LoopEvent, Remains, State, StationCounters,
 };
+pub use hosts::Host;
 pub use inheritance::{fill, spill};
 pub use links::Links;
 pub use offloads::Offloads;

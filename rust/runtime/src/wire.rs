@@ -1,6 +1,7 @@
 //! How datagrams leave and arrive: by sockets, or in a laboratory by links inside the process.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 
 use packet::{Instant, SendBuffer};
@@ -72,6 +73,14 @@ impl Wire {
         match self {
             Self::Links(_) => {}
             Self::Udp(sockets) => sockets.set_ready(socket),
+        }
+    }
+
+    /// Where the sockets may be reached; `None` in a laboratory.
+    pub(crate) fn host_addresses(&self) -> Option<Vec<SocketAddr>> {
+        match self {
+            Self::Links(_) => None,
+            Self::Udp(sockets) => sockets.host_addresses(),
         }
     }
 

@@ -48,6 +48,8 @@ type Answer = (Station, u64, Option<Vec<u8>>);
 /// Stations and the links between them. Only [`World::advance`] moves the clock.
 pub struct World {
     stations: Vec<Box<dyn Endpoint>>,
+    /// Where a station is, if not at its first address.
+    moved: BTreeMap<Station, SocketAddr>,
     /// By sender and receiver.
     links: BTreeMap<(Station, Station), Link>,
     send: SendBuffer,
@@ -83,6 +85,7 @@ impl Default for World {
     fn default() -> Self {
         Self {
             stations: Vec::new(),
+            moved: BTreeMap::new(),
             links: BTreeMap::new(),
             send: SendBuffer::new(SEND_BUFFER_BYTES, SEND_BUFFER_RUNS),
             now: Instant::ZERO,
@@ -128,7 +131,24 @@ impl World {
 
     /// Where a station is reached.
     pub fn address_of(&self, station: Station) -> SocketAddr {
-        address(station)
+        self.moved.get(&station).copied().unwrap_or_else(|| address(station))
+    }
+
+    /// Gives the host of a station another address than it had; what goes to the former one is lost. The
+    /// station is not told.
+    pub fn move_to(&mut self, station: Station, address: SocketAddr) {
+        self.moved.insert(station, address);
+    }
+
+    /// Tells a station which addresses its host has.
+    pub fn tell_addresses(&mut self, station: Station) {
+        let (now, address) = (self.now, self.address_of(station));
+        self.input(station, |endpoint, io| endpoint.handle_host_addresses(&[address], now, io));
+    }
+
+    /// Tells a station that the wall clock stands at `wall`.
+    pub fn adjust_wall(&mut self, station: Station, wall: Duration) {
+        self.stations[station].adjust_wall(wall, self.now);
     }
 
     /// Puts a new process in the place of a Client; what was on its way arrives.
@@ -214,7 +234,7 @@ impl World {
         ready_after: f64,
     ) -> GatewayPeer {
         let endpoint = self.endpoint(client, gateway, ready_after);
-        GatewayPeer { id, ipv4: addresses.0, ipv6: addresses.1, endpoint }
+        GatewayPeer { id, ipv4: addresses.0, ipv6: addresses.1, endpoint, site: None }
     }
 
     /// The present.
@@ -324,7 +344,7 @@ impl World {
         while let Some((_, size)) =
             self.links.get_mut(&(from, to)).and_then(|link| link.receive_run(now, &mut datagrams))
         {
-            let arrived = Datagrams::one(address(from), &mut datagrams, size, 0);
+            let arrived = Datagrams::one(self.address_of(from), &mut datagrams, size, 0);
             self.input(to, |endpoint, io| endpoint.handle_network(arrived, now, io));
         }
         self.datagrams = datagrams;
@@ -351,9 +371,10 @@ impl World {
             self.queries.push((now, station, query));
         }
         for (run, bytes) in self.send.iter() {
-            let link =
-                station_of(run.route.remote).and_then(|to| self.links.get_mut(&(station, to)));
-            if let Some(link) = link {
+            let at = run.route.remote;
+            let to = self.moved.iter().find(|(_, moved)| **moved == at).map(|(to, _)| *to);
+            let to = to.or_else(|| station_of(at).filter(|of| !self.moved.contains_key(of)));
+            if let Some(link) = to.and_then(|to| self.links.get_mut(&(station, to))) {
                 link.send_run(run, bytes, now);
             }
         }

@@ -37,9 +37,17 @@ pub(crate) struct Grant {
     pub(crate) resource: Resource,
     filters: FilterSet,
     pattern: Option<Pattern>,
-    expires: Option<Instant>,
+    expiry: Expiry,
     /// Small number of the resource, which a flow's record notes.
     tag: u32,
+}
+
+/// When a grant ends by itself; never, without.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Expiry {
+    pub(crate) at: Option<Instant>,
+    /// The same in seconds of Unix time, where a portal set it: it follows the wall clock.
+    pub(crate) until: Option<u64>,
 }
 
 /// The grants of one Client.
@@ -69,6 +77,24 @@ impl Grants {
         self.by_id.contains_key(&id)
     }
 
+    /// A resource, and when the access to it ends.
+    pub(crate) fn get(&self, id: ResourceId) -> Option<(&Resource, Expiry)> {
+        self.by_id.get(&id).map(|grant| (&grant.resource, grant.expiry))
+    }
+
+    /// Lets a grant end at another time; nothing else of it changes. Returns when it was to end before.
+    pub(crate) fn set_expiry(
+        &mut self,
+        id: ResourceId,
+        at: Instant,
+        until: u64,
+    ) -> Option<Option<Instant>> {
+        let grant = self.by_id.get_mut(&id)?;
+        let former =
+            std::mem::replace(&mut grant.expiry, Expiry { at: Some(at), until: Some(until) });
+        Some(former.at)
+    }
+
     /// The resources.
     pub(crate) fn resources(&self) -> impl Iterator<Item = ResourceId> {
         self.by_id.keys().copied()
@@ -78,7 +104,7 @@ impl Grants {
     pub(crate) fn insert(
         &mut self,
         resource: Resource,
-        expires: Option<Instant>,
+        expiry: Expiry,
         tag: u32,
     ) -> Option<Instant> {
         self.epoch = self.epoch.wrapping_add(1);
@@ -94,8 +120,8 @@ impl Grants {
             Target::Internet => self.internet.insert(id.0, tag, filters.clone()),
             Target::Dns { .. } => {}
         }
-        let former = self.by_id.insert(id, Grant { resource, filters, pattern, expires, tag });
-        former.and_then(|grant| grant.expires)
+        let former = self.by_id.insert(id, Grant { resource, filters, pattern, expiry, tag });
+        former.and_then(|grant| grant.expiry.at)
     }
 
     /// Takes access away. Returns the grant's expiry.
@@ -103,7 +129,7 @@ impl Grants {
         self.forget_place(id);
         let grant = self.by_id.remove(&id)?;
         self.epoch = self.epoch.wrapping_add(1);
-        Some(grant.expires)
+        Some(grant.expiry.at)
     }
 
     /// Takes the grant of a resource out of the networks.

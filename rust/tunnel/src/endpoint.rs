@@ -127,6 +127,10 @@ pub trait Endpoint: Send {
         io: &mut Io<'_>,
     );
 
+    /// The addresses of this host, each with the port of the sockets: where peers that a portal introduces
+    /// are told that this end may be reached. Given at the start, and before `NetworkChanged`.
+    fn handle_host_addresses(&mut self, addresses: &[SocketAddr], now: Instant, io: &mut Io<'_>);
+
     /// The wall clock stands at `wall`, further ahead of `now` than it did when the endpoint was made or
     /// last told.
     fn adjust_wall(&mut self, wall: Duration, now: Instant);

@@ -6,7 +6,8 @@
 //! Give an endpoint **one input, then drain it until nothing is left**:
 //!
 //! 1. one of [`Endpoint::handle_tun`], [`Endpoint::handle_network`], [`Endpoint::handle_command`],
-//!    [`Endpoint::handle_dns_response`], [`Endpoint::handle_timeout`], each with the present instant
+//!    [`Endpoint::handle_dns_response`], [`Endpoint::handle_host_addresses`],
+//!    [`Endpoint::handle_timeout`], each with the present instant
 //!    and an [`Io`] to write to;
 //! 2. send what stands in [`Io::send`] and clear it;
 //! 3. [`Endpoint::poll_dns`] and [`Endpoint::poll_event`] until they return `None`;

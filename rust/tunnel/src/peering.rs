@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use connection::{
-    AddError, Connections, InvalidKey, PeerConfig, PeerIndex, Plain, PresharedKey, Profile,
-    PublicKey, ReceiverIndex,
+    AddError, Connections, Credentials, IcePeer, InvalidKey, PeerConfig, PeerIndex, Plain,
+    PresharedKey, Profile, PublicKey, ReceiverIndex, Role,
 };
 use packet::Instant;
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,27 @@ impl std::fmt::Debug for PresharedText {
     }
 }
 
+/// What an end of a connection by ICE shows to be the one that a portal introduced.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IceCredentials {
+    /// Its part of the user name of requests.
+    pub username: String,
+    /// The password of requests to it.
+    pub password: String,
+}
+
+impl std::fmt::Debug for IceCredentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IceCredentials").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+impl From<&IceCredentials> for Credentials {
+    fn from(of: &IceCredentials) -> Self {
+        Self { name: of.username.clone(), password: of.password.clone() }
+    }
+}
+
 /// Whose times and padding a WireGuard peer has (dataplane 5.7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -88,6 +109,17 @@ pub enum Endpoint {
         #[serde(default)]
         profile: ProfileName,
     },
+    /// WireGuard by a path that ICE finds: a portal introduced both ends, and carries their candidates.
+    Ice {
+        /// The peer's key.
+        public_key: KeyText,
+        /// A secret that only the two share.
+        preshared_key: PresharedText,
+        /// Credentials of this end.
+        local: IceCredentials,
+        /// Credentials of the peer.
+        remote: IceCredentials,
+    },
     /// The laboratory's session, which protects nothing. A real endpoint refuses it.
     Plain {
         /// Address of its datagrams.
@@ -103,6 +135,11 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
+    /// Whether a portal introduced the peer.
+    pub(crate) fn is_of_portal(&self) -> bool {
+        matches!(self, Self::Ice { .. })
+    }
+
     /// Whether two descriptions name one identity: a session with one is a session with the other.
     pub(crate) fn is_same_peer(&self, other: &Self) -> bool {
         match (self, other) {
@@ -116,7 +153,7 @@ impl Endpoint {
 }
 
 /// Makes a peer of `endpoint`. `former` is what the same peer was till now: its session goes on if only
-/// its address is another.
+/// its address is another, or if a portal introduces it as it is. `role` is this end's in ICE.
 ///
 /// # Errors
 /// Why it cannot be a peer. The former one is gone then.
@@ -124,10 +161,12 @@ pub(crate) fn connect(
     connections: &mut Connections,
     former: Option<(PeerIndex, &Endpoint)>,
     endpoint: &Endpoint,
+    role: Role,
     now: Instant,
 ) -> Result<PeerIndex, AddError> {
     if let Some((peer, known)) = former {
-        if known.is_same_peer(endpoint) {
+        if known.is_same_peer(endpoint) && !connections.has_failed(peer) {
+            connections.introduce_again(peer, now);
             if let Endpoint::Wireguard { address, persistent_keepalive, .. } = endpoint {
                 let moved = address.filter(|_| known != endpoint);
                 moved.into_iter().for_each(|address| connections.set_remote(peer, address));
@@ -164,6 +203,16 @@ pub(crate) fn connect(
             }
             Ok(peer)
         }
+        Endpoint::Ice { public_key, preshared_key, local, remote } => {
+            let config = IcePeer {
+                public_key: public_key.0,
+                preshared_key: preshared_key.key(),
+                local: local.into(),
+                remote: remote.into(),
+                role,
+            };
+            connections.connect(config, now)
+        }
         Endpoint::Plain { address, local_index, remote_index, ready_after } => {
             let remote = ReceiverIndex::from_wire(*remote_index);
             let wait = Duration::try_from_secs_f64(*ready_after).unwrap_or_default();
@@ -186,7 +235,7 @@ pub(crate) fn row(
         "address": connections.remote(peer),
         "connected": connections.is_ready(peer, now),
     });
-    if let Endpoint::Wireguard { public_key, .. } = endpoint {
+    if let Endpoint::Wireguard { public_key, .. } | Endpoint::Ice { public_key, .. } = endpoint {
         row["public_key"] = json!(public_key);
     }
     if let Some((counts, heard)) = connections.statistics(peer, now) {

@@ -21,6 +21,7 @@ use packet::{Class, Instant, Route, Run, SendBuffer};
 use smallvec::SmallVec;
 use tunnel::Datagrams;
 
+use crate::hosts::Host;
 use crate::namespace;
 use crate::offloads::Offloads;
 use message::Inbox;
@@ -102,6 +103,7 @@ pub struct UdpSockets {
     /// Errors of sends, and when each came last.
     failures: Vec<(Option<i32>, Instant)>,
     news: Option<io::Error>,
+    host: Option<Host>,
 }
 
 impl UdpSockets {
@@ -145,6 +147,7 @@ impl UdpSockets {
             counters: UdpCounters::default(),
             failures: Vec::new(),
             news: None,
+            host: None,
         }
     }
 
@@ -152,6 +155,23 @@ impl UdpSockets {
     /// again.
     pub fn into_fds(self) -> Vec<OwnedFd> {
         [self.ipv4, self.ipv6].into_iter().flatten().map(OwnedFd::from).collect()
+    }
+
+    /// Notes on which host the sockets are, so that peers can be told where.
+    #[must_use]
+    pub fn on(self, host: Host) -> Self {
+        Self { host: Some(host), ..self }
+    }
+
+    /// Where the sockets may be reached, as far as this host can tell; `None` if nobody said which it is.
+    pub(crate) fn host_addresses(&self) -> Option<Vec<SocketAddr>> {
+        let (host, port) = (self.host.as_ref()?, self.port()?);
+        let mut addresses = host.addresses(port).ok()?;
+        addresses.retain(|address| match address {
+            SocketAddr::V4(_) => self.ipv4.is_some(),
+            SocketAddr::V6(_) => self.ipv6.is_some(),
+        });
+        Some(addresses)
     }
 
     /// The port that peers send to.

@@ -153,7 +153,7 @@ impl Direct {
         let (ipv4, ipv6, id) = (CLIENT_IPV4, CLIENT_IPV6, CLIENT);
         let client = ClientPeer { id, ipv4, ipv6, endpoint: client };
         let (ipv4, ipv6, id) = (GATEWAY_IPV4, GATEWAY_IPV6, GATEWAY);
-        let gateway = GatewayPeer { id, ipv4, ipv6, endpoint: gateway };
+        let gateway = GatewayPeer { id, ipv4, ipv6, site: None, endpoint: gateway };
         let target = Target::Dns { address: "*.site.example".into(), ip_stack: IpStack::Dual };
         let resource = Resource { id: RESOURCE, name: String::new(), target, filters: Vec::new() };
         self.command(Command::Gateway(GatewayCommand::AddClient { client }));

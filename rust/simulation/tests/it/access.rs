@@ -1,6 +1,7 @@
 //! Access: filters, expiry, revocation; checked for every packet.
 
 use packet::TcpFlags;
+use simulation::pair::GATEWAY;
 use simulation::{PairConfig, Side};
 use tunnel::filter::{Filter, PortRange};
 use tunnel::messages::{ClientCommand, ClientEvent, GatewayCommand, GatewayEvent, InspectGateway};
@@ -131,7 +132,7 @@ fn access_ends_at_its_expiry_and_not_before() {
     rig.pair.grant(&resource, None);
     rig.send_udp(5000, (proxy, 80), b"d");
     rig.advance(6000);
-    let wanted = ClientEvent::AuthorizationNeeded { resource: RESOURCE };
+    let wanted = ClientEvent::AuthorizationNeeded { resource: RESOURCE, gateways: vec![GATEWAY] };
     assert!(rig.client_events.iter().any(|(_, event)| *event == wanted));
     rig.pair.answer_authorization(RESOURCE);
     rig.advance(7000);

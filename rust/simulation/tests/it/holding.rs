@@ -60,7 +60,7 @@ fn r10_authorization_connection_and_translation_hold_in_one_queue() {
     }
     rig.advance(100);
     let asked = rig.client_events.iter().filter(|(_, event)| {
-        matches!(event, ClientEvent::AuthorizationNeeded { resource } if *resource == RESOURCE)
+        matches!(event, ClientEvent::AuthorizationNeeded { resource, .. } if *resource == RESOURCE)
     });
     assert_eq!(asked.count(), 1);
 

@@ -81,7 +81,9 @@ fn a_gateway_that_answers_nothing_for_4_s_is_dead_and_another_is_asked_for() {
 
     let gateway = two.gateways[0];
     assert_eq!(two.events(&dead(gateway)), [at(6000)], "1 s, then six echoes in 3 s");
-    let needed = ClientEvent::AuthorizationNeeded { resource: resource().id };
+    // The dead one is not among those that are wanted.
+    let gateways = vec![GatewayId(two.gateways[1] as u128)];
+    let needed = ClientEvent::AuthorizationNeeded { resource: resource().id, gateways };
     assert_eq!(two.events(&needed)[0], at(6000));
 }
 

@@ -23,6 +23,7 @@ mod internet;
 mod isolation;
 mod liveness;
 mod matrix;
+mod portal;
 mod promise;
 mod restart;
 mod rfc;

@@ -80,7 +80,7 @@ impl Two {
         let resource = cidr_resource(RESOURCE, "10.77.0.0/24");
         let commands = if of == 0 {
             let (id, ipv4, ipv6) = (GATEWAY, GATEWAY_IPV4, GATEWAY_IPV6);
-            let gateway = GatewayPeer { id, ipv4, ipv6, endpoint };
+            let gateway = GatewayPeer { id, ipv4, ipv6, site: None, endpoint };
             [
                 Command::Client(ClientCommand::SetResource { resource }),
                 Command::Client(ClientCommand::Authorize { resource: RESOURCE, gateway }),

@@ -121,8 +121,7 @@ fn a_query_waits_for_the_authorisation_and_comes_back_as_it_was_spelled() {
     let message = query("App.Site.EXAMPLE", Rtype::MX, 0x4142);
     ask(&mut rig, &message);
     assert_eq!(asked(&mut rig).1.len(), 0);
-    let wanted =
-        |event: &ClientEvent| *event == ClientEvent::AuthorizationNeeded { resource: RESOURCE };
+    let wanted = |event: &ClientEvent| matches!(event, ClientEvent::AuthorizationNeeded { resource, .. } if *resource == RESOURCE);
     assert!(rig.client_events.iter().any(|(_, event)| wanted(event)));
 
     rig.pair.answer_authorization(RESOURCE);

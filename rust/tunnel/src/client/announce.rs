@@ -36,16 +36,16 @@ impl Client {
     /// A Gateway that does not answer is forgotten: what waits for it asks for another authorisation
     /// (dataplane §5.10).
     fn apply_connection_event(&mut self, event: ConnectionEvent, now: Instant, io: &mut Io<'_>) {
-        let (peer, state) = match event {
-            ConnectionEvent::Ready(peer) => (peer, PeerState::Connected),
+        let (peer, state, reason) = match event {
+            ConnectionEvent::Ready(peer) => (peer, PeerState::Connected, None),
             // Its flows do not notice, and the next status tells where it is.
             ConnectionEvent::Moved(_) => return,
-            ConnectionEvent::Failed(peer) => (peer, PeerState::Unreachable),
+            ConnectionEvent::Failed(peer, why) => (peer, PeerState::Unreachable, Some(why.into())),
         };
         let gateway = self.routes.gateway_of_peer(peer).map(|(_, gateway)| gateway.id());
         let Some(gateway) = gateway else { return };
         let address = self.connections.remote(peer);
-        self.record(ClientEvent::Peer { gateway, state, address });
+        self.record(ClientEvent::Peer { gateway, state, address, reason });
         match state {
             PeerState::Connected => {
                 self.nat.connection_made(gateway, true, now);

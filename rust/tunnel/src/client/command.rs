@@ -1,8 +1,9 @@
 //! What orchestration tells the Client.
 
 use ::dns::{Name, Pattern, Proxies, ResourceId};
+use connection::{PeerIndex, Role};
 use nat::control::GatewayId;
-use packet::Instant;
+use packet::{Class, Instant, Train};
 
 use super::Client;
 use super::liveness::Liveness;
@@ -12,6 +13,7 @@ use crate::messages::{
     AuthorizationFailure, ClientCommand, ClientEvent, Endpoint as PeerEndpoint, GatewayPeer,
     ProxyRecord, Resource, Target,
 };
+use crate::p2p::{self, EventType};
 use crate::peering;
 use crate::refuse::Refusal;
 
@@ -34,6 +36,16 @@ impl Client {
             ClientCommand::RemoveGateway { gateway } => {
                 self.lose_flows(gateway, now);
                 self.remove_gateway(gateway, now, io);
+            }
+            ClientCommand::AddRemoteCandidates { gateway, candidates } => {
+                if let Some(peer) = self.peer_of(gateway) {
+                    self.connections.add_remote_candidates(peer, &candidates, now);
+                }
+            }
+            ClientCommand::RemoveRemoteCandidates { gateway, candidates } => {
+                if let Some(peer) = self.peer_of(gateway) {
+                    self.connections.remove_remote_candidates(peer, &candidates, now);
+                }
             }
             ClientCommand::RestoreProxies { names } => self.restore(&names, now),
             ClientCommand::NetworkChanged => self.connections.speak_to_all(now),
@@ -67,6 +79,25 @@ impl Client {
         }
         self.site_refused(id, now, io);
         self.nat.remove_resource(id);
+        self.close_unused(now, io);
+    }
+
+    fn peer_of(&self, gateway: GatewayId) -> Option<PeerIndex> {
+        let slot = self.routes.gateway_slot(gateway)?;
+        self.routes.gateway(slot).map(|entry| entry.peer)
+    }
+
+    /// Says goodbye to Gateways that a portal introduced and that serve nothing any more.
+    fn close_unused(&mut self, now: Instant, io: &mut Io<'_>) {
+        for (id, peer) in self.routes.unused_of_portal() {
+            let mut packet = [0; p2p::BODY];
+            let len = p2p::finish(&mut packet, EventType::Goodbye, 0);
+            if let Some(train) = len.and_then(|len| Train::single(&mut packet[..len]).ok()) {
+                // Whoever does not hear it finds the path gone later.
+                let _ = self.connections.seal(peer, &train, Class::Control, now, io.send);
+            }
+            self.remove_gateway(id, now, io);
+        }
     }
 
     /// A Gateway serves a resource from now on: what waited for that goes on.
@@ -101,13 +132,20 @@ impl Client {
     ) -> Option<GatewaySlot> {
         let known = self.routes.gateway_slot(peer.id);
         let entry = known.and_then(|slot| self.routes.gateway(slot));
-        if entry.is_some_and(|entry| entry.known == *peer) {
+        if entry.is_some_and(|entry| entry.known == *peer) && !peer.endpoint.is_of_portal() {
             return known;
         }
-        let same_key = entry.is_some_and(|entry| entry.known.endpoint.is_same_peer(&peer.endpoint));
+        let stays = entry.is_some_and(|entry| {
+            entry.known.endpoint.is_same_peer(&peer.endpoint)
+                && !self.connections.has_failed(entry.peer)
+        });
+        // What is known of a connection that stays is known.
+        let liveness = entry.filter(|entry| stays && entry.known.endpoint.is_of_portal());
+        let liveness = liveness.map_or_else(Liveness::default, |entry| entry.liveness);
         let former = entry.map(|entry| (entry.peer, &entry.known.endpoint));
         let former_index = former.map(|(index, _)| index);
-        let index = match peering::connect(&mut self.connections, former, &peer.endpoint, now) {
+        let (connections, role) = (&mut self.connections, Role::Controlling);
+        let index = match peering::connect(connections, former, &peer.endpoint, role, now) {
             Ok(index) => index,
             Err(why) => {
                 self.remove_gateway(peer.id, now, io);
@@ -116,16 +154,26 @@ impl Client {
                 return None;
             }
         };
-        let entry =
-            GatewayEntry { known: peer.clone(), peer: index, liveness: Liveness::default() };
-        let slot = self.routes.set_gateway(entry);
-        if let Some(former) = former_index.filter(|_| !same_key) {
-            // The laboratory's endpoints have no keys: another description is the same Gateway.
-            let keyless = matches!(peer.endpoint, PeerEndpoint::Plain { .. });
-            self.nat.connection_made(peer.id, keyless, now);
-            self.connection_ready(former, now, io);
+        let known = peer.clone();
+        let slot = self.routes.set_gateway(GatewayEntry { known, peer: index, liveness });
+        if let Some(former) = former_index.filter(|_| !stays) {
+            self.reconnected(peer, former, now, io);
         }
         Some(slot)
+    }
+
+    /// A Gateway is reached by another connection: what waited for the former one goes on.
+    fn reconnected(
+        &mut self,
+        peer: &GatewayPeer,
+        former: PeerIndex,
+        now: Instant,
+        io: &mut Io<'_>,
+    ) {
+        // The laboratory's endpoints have no keys: another description is the same Gateway.
+        let keyless = matches!(peer.endpoint, PeerEndpoint::Plain { .. });
+        self.nat.connection_made(peer.id, keyless, now);
+        self.connection_ready(former, now, io);
     }
 
     fn authorization_failed(

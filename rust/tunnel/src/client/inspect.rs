@@ -96,6 +96,9 @@ impl Client {
             row["gateway"] = json!(gateway.known.id);
             row["ipv4"] = json!(gateway.known.ipv4);
             row["ipv6"] = json!(gateway.known.ipv6);
+            if let Some(site) = gateway.known.site {
+                row["site"] = json!(site);
+            }
             row
         });
         rows.collect()

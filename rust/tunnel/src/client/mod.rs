@@ -21,7 +21,7 @@ mod site;
 mod waiting;
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use ::dns::{Prefix, ProxyConfig, Stub, StubConfig};
@@ -164,6 +164,24 @@ impl Client {
         }
     }
 
+    /// The next request for an authorisation.
+    fn poll_need(&mut self) -> Option<ClientEvent> {
+        let resource = self.routes.poll_request()?;
+        let gateways = self.routes.wanted(resource, |peer| self.connections.remote(peer).is_some());
+        Some(ClientEvent::AuthorizationNeeded { resource, gateways })
+    }
+
+    /// What a Gateway is to be told of the addresses of this host.
+    fn poll_candidates(&mut self) -> Option<ClientEvent> {
+        loop {
+            let (peer, candidates) = self.connections.poll_local_candidates()?;
+            if let Some((_, gateway)) = self.routes.gateway_of_peer(peer) {
+                let (gateway, candidates) = (gateway.id(), candidates.into());
+                return Some(ClientEvent::LocalCandidates { gateway, candidates });
+            }
+        }
+    }
+
     /// Lets everything that an input set in motion come to rest: messages of the NAT go out, released
     /// packets follow them.
     fn settle(&mut self, now: Instant, io: &mut Io<'_>) {
@@ -212,6 +230,11 @@ impl Endpoint for Client {
         io: &mut Io<'_>,
     ) {
         self.answer_forwarded(id, response, now, io);
+    }
+
+    fn handle_host_addresses(&mut self, addresses: &[SocketAddr], now: Instant, io: &mut Io<'_>) {
+        self.connections.set_host_addresses(addresses, now);
+        self.settle(now, io);
     }
 
     fn adjust_wall(&mut self, wall: Duration, now: Instant) {
@@ -268,8 +291,7 @@ impl Endpoint for Client {
     }
 
     fn poll_event(&mut self) -> Option<Event> {
-        let request = self.routes.poll_request();
-        let request = request.map(|resource| ClientEvent::AuthorizationNeeded { resource });
-        request.or_else(|| self.events.pop_front()).map(Event::Client)
+        let event = self.poll_need().or_else(|| self.poll_candidates());
+        event.or_else(|| self.events.pop_front()).map(Event::Client)
     }
 }

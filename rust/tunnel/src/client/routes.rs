@@ -228,6 +228,34 @@ impl Routes {
         Some((slot, self.gateway(slot)?))
     }
 
+    /// Gateways that a portal introduced and that serve no resource.
+    pub(super) fn unused_of_portal(&self) -> Vec<(GatewayId, PeerIndex)> {
+        let is_used = |slot| self.resources.iter().any(|(_, entry)| entry.gateway == Some(slot));
+        let unused = self.gateways.iter().filter(|(slot, entry)| {
+            entry.known.endpoint.is_of_portal() && !is_used(GatewaySlot(*slot as u32))
+        });
+        unused.map(|(_, entry)| (entry.id(), entry.peer)).collect()
+    }
+
+    /// The Gateways that are not dead, most wanted for a resource first: the one that serves it, then
+    /// those of which `has_path` says that they can be reached.
+    pub(super) fn wanted(
+        &self,
+        resource: ResourceId,
+        has_path: impl Fn(PeerIndex) -> bool,
+    ) -> Vec<GatewayId> {
+        let serving = self.slot(resource).and_then(|slot| self.serving(slot));
+        let living = self.gateways.iter().filter(|(_, entry)| !entry.liveness.is_dead());
+        let mut wanted: Vec<_> = living
+            .map(|(slot, entry)| {
+                let serves = serving == Some(GatewaySlot(slot as u32));
+                (!serves, !has_path(entry.peer), entry.id())
+            })
+            .collect();
+        wanted.sort_unstable();
+        wanted.into_iter().map(|(_, _, id)| id).collect()
+    }
+
     /// Adds a Gateway, or replaces what is known of it.
     pub(super) fn set_gateway(&mut self, entry: GatewayEntry) -> GatewaySlot {
         self.version += 1;

@@ -2,7 +2,8 @@
 //!
 //! Split by direction: [`inbound`] from a Client to the TUN, [`outbound`] from the TUN to a Client,
 //! [`announce`] for the messages of the DNS resource NAT and its look-ups, [`waiting`] for new flows
-//! whose address is being looked up, [`dns`] for its own DNS server, [`command`] for orchestration.
+//! whose address is being looked up, [`dns`] for its own DNS server, [`command`] for orchestration,
+//! [`portal`] for the access that a portal gives.
 
 mod announce;
 mod clients;
@@ -13,13 +14,14 @@ mod handover;
 mod inbound;
 mod inspect;
 mod outbound;
+mod portal;
 mod records;
 mod repeats;
 mod reset;
 mod waiting;
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use ::dns::Prefix;
@@ -58,6 +60,9 @@ pub struct GatewayConfig {
     pub flows: FlowConfig,
     /// Bounds of new flows that wait for a look-up (R27).
     pub buffer: Limits,
+    /// By how much Unix time is ahead of the instants that the Gateway is given: by it a portal's expiries
+    /// are told.
+    pub wall_ahead: Duration,
     /// Seed of hashes and ports.
     pub seed: u64,
 }
@@ -71,7 +76,7 @@ impl GatewayConfig {
             ..TranslationConfig::default()
         };
         let (flows, buffer) = (FlowConfig::default(), Limits::default());
-        Self { ipv4, ipv6, translations, flows, buffer, seed }
+        Self { ipv4, ipv6, translations, flows, buffer, wall_ahead: Duration::ZERO, seed }
     }
 }
 
@@ -92,6 +97,7 @@ pub struct Gateway {
     connections: Connections,
     opened: Opened,
     refuser: Refuser,
+    wall_ahead: Duration,
     requests: VecDeque<GatewayEvent>,
     events: VecDeque<GatewayEvent>,
     records_dropped: u64,
@@ -114,7 +120,7 @@ struct Counters {
 impl Gateway {
     /// Creates a Gateway without Clients over `connections`: those of its own key, or a laboratory's.
     pub fn new(config: GatewayConfig, connections: Connections) -> Self {
-        let GatewayConfig { ipv4, ipv6, translations, flows, buffer, seed } = config;
+        let GatewayConfig { ipv4, ipv6, translations, flows, buffer, wall_ahead, seed } = config;
         Self {
             ipv4,
             ipv6,
@@ -131,6 +137,7 @@ impl Gateway {
             connections,
             opened: Opened::default(),
             refuser: Refuser::default(),
+            wall_ahead,
             requests: VecDeque::new(),
             events: VecDeque::new(),
             records_dropped: 0,
@@ -212,13 +219,19 @@ impl Endpoint for Gateway {
         self.answer_forwarded(id, response, now, io);
     }
 
+    fn handle_host_addresses(&mut self, addresses: &[SocketAddr], now: Instant, io: &mut Io<'_>) {
+        self.connections.set_host_addresses(addresses, now);
+        self.settle(now, io);
+    }
+
     fn adjust_wall(&mut self, wall: Duration, now: Instant) {
         self.connections.adjust_wall(wall, now);
+        self.follow_wall(wall, now);
     }
 
     fn handle_timeout(&mut self, now: Instant, io: &mut Io<'_>) {
         self.connections.handle_timeout(now);
-        self.expire_grants(now);
+        self.expire_grants(now, io);
         self.translations.handle_timeout(now);
         self.flows.handle_timeout(now);
         self.release_overdue(now, io);
@@ -273,6 +286,7 @@ impl Endpoint for Gateway {
     }
 
     fn poll_event(&mut self) -> Option<Event> {
-        self.requests.pop_front().or_else(|| self.events.pop_front()).map(Event::Gateway)
+        let event = self.requests.pop_front().or_else(|| self.poll_candidates());
+        event.or_else(|| self.events.pop_front()).map(Event::Gateway)
     }
 }

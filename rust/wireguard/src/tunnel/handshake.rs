@@ -14,6 +14,9 @@ use crate::wire::{INITIATION, KEEPALIVE, RESPONSE, read_u32, response};
 /// Initiations of a peer that are closer together are refused: nobody is made to compute for more.
 const INITIATION_SPACING: Duration = Duration::from_millis(20);
 
+/// Whoever is introduced again is greeted again if the last time is so long ago.
+const STALE: Duration = Duration::from_secs(20);
+
 impl Tunnel {
     /// Begins a handshake, unless one is under way. The initiation leaves by
     /// [`Tunnel::poll_transmit`]: at once, or `rekey_timeout` after the last one.
@@ -25,6 +28,25 @@ impl Tunnel {
         match earliest.filter(|earliest| *earliest > now) {
             Some(earliest) => self.timers.set(Reason::Retransmit, Some(earliest)),
             None => self.initiation_due = true,
+        }
+    }
+
+    /// Another path leads to the peer: an initiation that is not answered may be lost on the former one,
+    /// and is repeated at once. That is earlier than `rekey_timeout` (paper §6.1), as often as paths change.
+    pub fn initiate_on_new_path(&mut self, now: Instant) {
+        let last = self.initiation_sent.filter(|_| self.timers.runs(Reason::Retransmit));
+        let Some(last) = last.filter(|_| !self.stopped) else { return self.initiate(now) };
+        match last + INITIATION_SPACING {
+            earliest if earliest > now => self.timers.set(Reason::Retransmit, Some(earliest)),
+            _ => self.initiation_due = true,
+        }
+    }
+
+    /// Begins a handshake, unless the last one was begun in the last 20 s (dataplane 5.2).
+    pub fn initiate_if_stale(&mut self, now: Instant) {
+        let is_recent = self.initiation_sent.is_some_and(|at| at + STALE > now);
+        if !is_recent {
+            self.initiate(now);
         }
     }
 
