@@ -12,7 +12,7 @@ VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
 DEMO_VENV := $(CARGO_TARGET_DIR)/demo-venv
 STAGE := .ci/stage
-SYSTEM_PACKAGES := iputils-ping nginx-light dnsmasq-base bind9-dnsutils curl tcpdump jq iproute2 nftables unbound iperf3 tshark valgrind python3-venv build-essential conntrack dbus-daemon musl-tools wireguard-go wireguard-tools git openssh-client openssl rsync ethtool
+SYSTEM_PACKAGES := iputils-ping nginx-light dnsmasq-base bind9-dnsutils curl tcpdump jq iproute2 nftables unbound iperf3 tshark valgrind python3-venv build-essential conntrack dbus-daemon musl-tools wireguard-go wireguard-tools git openssh-client openssl rsync ethtool chromium
 # Programs of these are started by tests; installing them would change the host or start services on it.
 PEER_PACKAGES := systemd-resolved libsystemd-shared polkitd libpolkit-agent-1-0 libpolkit-gobject-1-0 libduktape207 openssh-server libwrap0 postgresql-15 postgresql-client-15 libpq5
 # What benchmarks need beside all that; no test does.

@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 import structlog
 from tests.portal import postgres
+from tests.portal.running import Running
 from tests.portal.world import NOW, World
 
 from firezone.portal.database import Database
@@ -135,3 +136,11 @@ async def store(url: str, log: FilteringBoundLogger) -> AsyncIterator[Store]:
 async def world(store: Store) -> World:
     """An account with a user, a group, a site, a resource and a policy; nobody is online."""
     return await World.find(store, "corp")
+
+
+@pytest.fixture
+def running(empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    monkeypatch.setenv("FIREZONE_PORTAL_DATABASE", empty_url)
+    made = Running(tmp_path)
+    yield made
+    made.end()

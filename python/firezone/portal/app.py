@@ -32,7 +32,7 @@ LARGEST_BODY: Final = 256 * 1024
 _HEADERS: Final = {
     b"x-content-type-options": b"nosniff",
     b"cache-control": b"no-store",
-    b"referrer-policy": b"no-referrer",
+    b"referrer-policy": b"same-origin",
 }
 
 
