@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from tests.portal.world import NOW, World
 
 from firezone.portal.addresses import IPV4, IPV6, LAST_HOST, RESERVED, addresses
-from firezone.portal.database import Conflict
+from firezone.portal.database import Conflict, DatabaseFailed
 from firezone.portal.derive import GATEWAY_TURN_EXPIRY, relay_id
 from firezone.portal.events import DeviceRemoved, SessionReplaced, TokenRevoked
 from firezone.portal.inputs import (
@@ -219,6 +219,36 @@ async def test_a_client_sees_what_a_policy_allows_and_a_site_serves(world: World
     async with world.change() as scope:
         await network.delete_site(scope, world.site.id)
     assert await world.store.view(client, NOW) == ()
+
+
+async def test_many_who_ask_at_once_each_see_their_own(world: World) -> None:
+    _, secret = await world.token("client")
+    _, of_root = await world.token("client", user="root@example.net")
+    anns = [await world.client(f"a{n}", n, secret=secret) for n in range(4)]
+    root = await world.client("root", 9, secret=of_root)
+    async with world.change() as scope:
+        await devices.remove_devices(scope, anns[0].device.id)
+
+    seen = await asyncio.gather(
+        *(world.store.view(session, NOW) for session in (*anns, root)), world.store.view(root, NOW)
+    )
+
+    assert [len(one) for one in seen] == [0, 1, 1, 1, 0, 0]
+
+
+async def test_a_database_that_fails_is_told_to_all_who_ask(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await world.client()
+
+    def fail(*_given: object) -> None:
+        raise DatabaseFailed("it is gone")
+
+    monkeypatch.setattr(world.store.database, "read", fail)
+    asked = [world.store.view(client, NOW) for _ in range(3)]
+    told = await asyncio.gather(*asked, return_exceptions=True)
+
+    assert [type(one) for one in told] == [DatabaseFailed] * 3
 
 
 async def test_a_policy_for_verified_clients_shows_nothing_to_others(world: World) -> None:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import delete, insert, select, update
 
-from firezone.portal import policy
 from firezone.portal.database import SYSTEM
 from firezone.portal.derive import GATEWAY_TURN_EXPIRY, relay_id, turn_credentials
 from firezone.portal.events import RelaysChanged, SessionReplaced
 from firezone.portal.interface import Identity, RelayAddress, Session
-from firezone.portal.model import Client, TokenKind
+from firezone.portal.model import TokenKind
 from firezone.portal.presence import is_alive
-from firezone.portal.rows import account_of, policy_of, resource_of, token_of
+from firezone.portal.rows import account_of, token_of
 from firezone.portal.tables import (
     accounts,
     devices,
@@ -23,12 +22,11 @@ from firezone.portal.tables import (
     presences,
     processes,
     relays,
-    resources,
 )
 
 from .devices import seen_device
-from .network import list_sites
 from .tokens import look_up, mark_used
+from .views import Views
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +63,7 @@ class SessionStore:
     def __init__(self, database: Database, process: str) -> None:
         self.database = database
         self.process = process
+        self._views = Views(database)
 
     async def authenticate(self, token: str | None, kind: TokenKind, now: int) -> Identity:
         """Return whom a token speaks for.
@@ -147,21 +146,7 @@ class SessionStore:
 
     async def view(self, session: Session, now: int) -> tuple[Resource, ...]:
         """Return what a Client sees now, in the order of ids: allowed, and with a site."""
-        device = session.device
-        if device.user_id is None:
-            return ()
-        async with self.database.read(device.account_id, now) as scope:
-            row = await scope.first(scope.select(devices).where(devices.c.id == device.id))
-            if row is None:
-                return ()
-            granted = [policy_of(found) for found in await scope.rows(offers(scope, row.user_id))]
-            ids = {one.resource_id for one in granted}
-            known = {site.id: site for site in await list_sites(scope)}
-            found = await scope.rows(scope.select(resources).where(resources.c.id.in_(ids)))
-        seen = {one.id: resource_of(one, known.get(one.site_id)) for one in found}
-        client = Client(row.id, row.user_id, session.remote_ip, row.verified_at is not None)
-        pairs = [(seen[one.resource_id], one) for one in granted if one.resource_id in seen]
-        return policy.visible(pairs, client, now)
+        return await self._views.of(session, now)
 
     async def join_relay(
         self, identity: Identity, stamp_secret: str, addresses: Sequence[str], now: int
