@@ -43,6 +43,8 @@ Then say what may be reached:
 
   {command} resource create wiki --address wiki.corp.example --site {site}
   {command} policy create --group everyone --resource wiki
+
+or at the page, after: {command} user set-password {email}
 """
 
 
@@ -85,10 +87,10 @@ def init(
         }
         click.echo(json.dumps(document))
         return
-    click.echo(_text(portal, made, address, site))
+    click.echo(_text(portal, made, address, site, user.email))
 
 
-def _text(portal: Portal, made: First, url: str, site: str) -> str:
+def _text(portal: Portal, made: First, url: str, site: str, email: str) -> str:
     command = "firezone portal"
     if portal.file is not None:
         command += f" --config {portal.file}"
@@ -100,6 +102,7 @@ def _text(portal: Portal, made: First, url: str, site: str) -> str:
         client=made.client,
         url=url,
         site=site,
+        email=email,
         command=command,
         run=f"{command} run",
     ).rstrip()
@@ -157,6 +160,9 @@ def _serve(settings: PortalSettings, logs: Any) -> None:
         access_log=False,
         log_config=None,
         server_header=False,
+        # Policies ask where a Client comes from: that must be nobody's to say.
+        proxy_headers=settings.trusted_proxies is not None,
+        forwarded_allow_ips=settings.trusted_proxies,
         ws="websockets-sansio",
         # Components send heartbeats of their own; whoever sends none is given up by its session.
         ws_ping_interval=None,

@@ -16,6 +16,7 @@ from firezone import __version__
 
 from .api import router
 from .api.problems import add_handlers, problem
+from .page import add_page
 from .sessions import add_sessions
 from .store import Store
 
@@ -43,7 +44,7 @@ def create_app(
     url: str | None = None,
     clock: Callable[[], float] = time.time,
 ) -> FastAPI:
-    """Return the portal: JSON API, its description, the sessions' sockets and `/healthz`.
+    """Return the portal: JSON API, its description, the sessions' sockets, the page and `/healthz`.
 
     The database is opened when the server starts, and closed when it ends.
 
@@ -82,6 +83,7 @@ def create_app(
     app.add_api_route("/healthz", _health, include_in_schema=False)
     add_handlers(app)
     add_sessions(app)
+    add_page(app)
     app.add_middleware(_Bounded)
     return app
 

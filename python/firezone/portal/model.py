@@ -59,6 +59,8 @@ class TokenKind(StrEnum):
     GATEWAY = "gateway"
     RELAY = "relay"
     API = "api"
+    PAGE = "page"
+    """Somebody who has signed in at the page; it is made by signing in alone."""
 
 
 class ResourceKind(StrEnum):

@@ -45,6 +45,10 @@ class PortalSettings(BaseSettings):
     )
     certificate: Path | None = Field(default=None, description="Certificate chain for TLS, PEM.")
     key: Path | None = Field(default=None, description="Its private key, PEM.")
+    trusted_proxies: str | None = Field(
+        default=None,
+        description="Addresses, by commas, whose X-Forwarded-For is believed; by default nobody's.",
+    )
     log_level: Literal["trace", "debug", "info", "warn", "error"] = "info"
     log_format: Literal["auto", "human", "json"] = "auto"
     log_dir: Path | None = None
