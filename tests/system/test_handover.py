@@ -187,7 +187,8 @@ def test_r38_sigterm_and_a_start_by_a_service_manager_are_not_noticed(
 
 
 def test_r38_what_was_received_before_is_refused_after(connected: TwoMachines) -> None:
-    digest = connected.payload(24 * MIB)
+    # At its rate it outlasts a start that takes long.
+    digest = connected.payload(64 * MIB)
     loading = Loading(connected, URL)
     go = connected.folder / "go"
     connected.sends_datagrams_alone("client")
