@@ -43,8 +43,6 @@ GATEWAY: Final = ("100.64.0.2", "fd00:2021:1111::2")
 GATEWAY_SITE: Final = ("10.77.0.1", "fd77::1")
 RESOLVER: Final = "10.77.0.2"
 MTU: Final = 1280
-QUEUE: Final = 10_000
-"""Packets that a TUN device's queue holds: more than all windows of TCP together."""
 
 _CLIENT_ROUTES: Final = (
     "100.64.0.0/11",
@@ -219,7 +217,7 @@ def _addresses(device: str, addresses: tuple[str, str]) -> list[str]:
     return [
         # No link-local address: nothing but the application's packets is to enter.
         f"link set {device} addrgenmode none",
-        f"link set {device} mtu {MTU} txqueuelen {QUEUE} up",
+        f"link set {device} mtu {MTU} up",
         f"address add {ipv4}/32 dev {device}",
         f"address add {ipv6}/128 dev {device} nodad",
     ]

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from firezone._core import LabPath
 
 from .capture import Capture
-from .topology import QUEUE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +53,7 @@ class Underlay:
             # Nothing is to cross by itself, not even what kernels tell each other about IPv6.
             host.sysctl({f"ipv6/conf/{DEVICE}/disable_ipv6": "1"})
             host.ip(
-                f"link set {DEVICE} mtu {_MTU} txqueuelen {QUEUE} up",
+                f"link set {DEVICE} mtu {_MTU} up",
                 f"address add {address}/24 dev {DEVICE}",
             )
 
