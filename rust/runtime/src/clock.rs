@@ -5,6 +5,9 @@ use std::time::{Duration, SystemTime};
 use nix::time::{ClockId, clock_gettime};
 use packet::Instant;
 
+/// By how much the wall clock has to stand elsewhere than it was told before that counts as a step.
+const WALL_STEP: Duration = Duration::from_secs(1);
+
 /// The present instant. Nanoseconds since boot, suspends included.
 pub fn now() -> Instant {
     // A kernel without CLOCK_BOOTTIME (before 2.6.39) could not run anything else of this either.
@@ -30,9 +33,24 @@ pub(crate) fn wall_ahead(now: Instant) -> Duration {
     wall().saturating_sub(now.saturating_duration_since(Instant::ZERO))
 }
 
+/// Whether a wall clock that was `told` to be so far ahead, and is `ahead` by that now, was set.
+pub(crate) fn was_set(told: Duration, ahead: Duration) -> bool {
+    ahead.abs_diff(told) > WALL_STEP
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wall_clock_that_is_set_either_way_is_noticed() {
+        let told = Duration::from_secs(3_600);
+
+        assert!(was_set(told, told + Duration::from_secs(2)));
+        assert!(was_set(told, told - Duration::from_secs(2)), "expiries are told by it, too");
+        assert!(!was_set(told, told + Duration::from_millis(900)));
+        assert!(!was_set(told, told - Duration::from_millis(900)));
+    }
 
     #[test]
     fn time_does_not_go_back() {

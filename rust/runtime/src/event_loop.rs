@@ -37,8 +37,6 @@ const WIRE_BATCHES: usize = 2;
 const COMMANDS_A_TURN: usize = 64;
 /// Longest sleep, so that counters stay fresh.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
-/// By how much the wall clock has to get ahead of ours before it counts as a step.
-const WALL_STEP: Duration = Duration::from_secs(1);
 /// How often the wall clock is looked at.
 const WALL_CHECK: Duration = Duration::from_secs(1);
 
@@ -69,7 +67,7 @@ pub struct EventLoop {
     held: bool,
     scheduling: Scheduling,
     counters: Arc<LoopCounters>,
-    /// By how much the wall clock was ahead of ours when it was looked at last, and when that was.
+    /// By how much the wall clock is ahead of ours as far as stations know, and when it was looked at.
     wall_ahead: Duration,
     wall_checked: Instant,
 }
@@ -169,15 +167,15 @@ impl EventLoop {
         self.read_wire(now) | self.read_tuns(now)
     }
 
-    /// Tells of a step of the wall clock forward; one back matters to nobody.
+    /// Tells of a step of the wall clock: access ends by it, and time stamps follow it forward.
     fn follow_wall(&mut self, now: Instant) {
         if now.saturating_duration_since(self.wall_checked) < WALL_CHECK {
             return;
         }
         self.wall_checked = now;
         let ahead = clock::wall_ahead(now);
-        let before = std::mem::replace(&mut self.wall_ahead, ahead);
-        if ahead > before + WALL_STEP {
+        if clock::was_set(self.wall_ahead, ahead) {
+            self.wall_ahead = ahead;
             let wall = ahead + now.saturating_duration_since(Instant::ZERO);
             for station in &mut self.stations {
                 station.endpoint.adjust_wall(wall, now);

@@ -131,8 +131,8 @@ pub trait Endpoint: Send {
     /// are told that this end may be reached. Given at the start, and before `NetworkChanged`.
     fn handle_host_addresses(&mut self, addresses: &[SocketAddr], now: Instant, io: &mut Io<'_>);
 
-    /// The wall clock stands at `wall`, further ahead of `now` than it did when the endpoint was made or
-    /// last told.
+    /// The wall clock was set, and stands at `wall`. Time stamps of handshakes follow it forward alone,
+    /// the ends of access both ways.
     fn adjust_wall(&mut self, wall: Duration, now: Instant);
 
     /// Lets due timers act.

@@ -123,6 +123,23 @@ fn expiry_follows_a_wall_clock_that_is_set() {
 }
 
 #[test]
+fn expiry_follows_a_wall_clock_that_is_set_back() {
+    let mut portal = Portal::new(1);
+    portal.allowed = [(FIRST, Some(30)), (SECOND, None)].into();
+    portal.open(1, FIRST, 5_000);
+    portal.open(1, SECOND, 5_001);
+
+    portal.advance(10_000);
+    portal.world.adjust_wall(1, Duration::from_secs(WALL + 2));
+    portal.advance(40_000);
+
+    let expired = portal.events.iter().find_map(|(when, _, event)| {
+        matches!(event, Event::Gateway(GatewayEvent::AccessExpired { .. })).then_some(*when)
+    });
+    assert_eq!(expired, Some(at(38_000)), "it was 8 s ahead");
+}
+
+#[test]
 fn an_access_that_is_past_already_is_none() {
     let mut portal = Portal::new(1);
     portal.allowed = [(FIRST, Some(0))].into();
