@@ -1,6 +1,7 @@
 //! Access that a portal gives: until a time of the wall clock, with a connection that lives as long as
 //! there is any.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use connection::PeerIndex;
@@ -39,6 +40,9 @@ impl Gateway {
         now: Instant,
         io: &mut Io<'_>,
     ) {
+        // What comes later in the list counts.
+        let listed: BTreeMap<_, _> =
+            listed.iter().map(|of| ((of.client, of.resource), of.expires_at)).collect();
         let held: Vec<(ClientSlot, ClientId, Vec<ResourceId>)> = self
             .clients
             .iter()
@@ -46,10 +50,8 @@ impl Gateway {
             .collect();
         for (slot, client, resources) in held {
             for resource in resources {
-                let of =
-                    |entry: &&AccessUntil| entry.client == client && entry.resource == resource;
-                match listed.iter().rfind(of) {
-                    Some(entry) => self.set_expiry(slot, resource, entry.expires_at),
+                match listed.get(&(client, resource)) {
+                    Some(until) => self.set_expiry(slot, resource, *until),
                     None => self.revoke(client, resource),
                 }
             }
