@@ -176,8 +176,8 @@ impl Agent {
         self.ice.handle_packet(now, packet);
     }
 
-    /// The addresses of this host; returns whether any is new or gone.
-    pub(super) fn set_hosts(&mut self, hosts: &[SocketAddr], now: Instant) -> bool {
+    /// The addresses of this host.
+    pub(super) fn set_hosts(&mut self, hosts: &[SocketAddr], now: Instant) {
         let gone: Vec<_> = self.locals.keys().filter(|at| !hosts.contains(at)).copied().collect();
         let mut changed = !gone.is_empty();
         for address in gone {
@@ -202,7 +202,6 @@ impl Agent {
         new.sort_by(|a, b| b.cmp(a));
         self.news.new.extend(new.into_iter().map(|(_, line)| line));
         self.wake(changed, now);
-        changed
     }
 
     /// Tells of every own address once more.

@@ -210,9 +210,7 @@ impl Connections {
         let slots: Vec<u32> = self.ice.agents.keys().copied().collect();
         for slot in slots {
             let hosts = std::mem::take(&mut self.ice.hosts);
-            self.run_agent(slot, now, |agent, _| {
-                agent.set_hosts(&hosts, now);
-            });
+            self.run_agent(slot, now, |agent, _| agent.set_hosts(&hosts, now));
             self.ice.hosts = hosts;
         }
     }
