@@ -33,15 +33,16 @@ const TURN_NANOSECONDS: u64 = 100_000;
 const PRIORITY: u32 = 1;
 /// How often is looked at what the thread has used.
 const WINDOW: Duration = Duration::from_millis(10);
-/// Of 100 parts of a window, how many it has used when it goes ahead: fewer need no help, and more are
-/// too many.
+/// Of 100 parts of a window, how many it uses when it goes ahead: fewer need no help, and more, for long,
+/// are a flood.
 const BUSY: std::ops::RangeInclusive<u128> = 10..=90;
 /// So long after somebody sent little he is taken to be there.
 const MEMORY: Duration = Duration::from_secs(1);
 /// So many windows on end of too much are a flood; fewer are an upload, and whoever waits behind it would
 /// wait for other programs as well.
 const FLOOD: u32 = 5;
-/// So long after a flood the thread stays behind, so that others have a third of the time.
+/// So long after a flood the thread stays behind: for three windows of every eight it is one program
+/// among others.
 const PENANCE: Duration = Duration::from_millis(25);
 
 /// The calling thread's share of the processors.
