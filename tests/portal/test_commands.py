@@ -231,7 +231,8 @@ def test_a_backup_is_whole_while_the_database_is_written(
     assert "is there already" in run("backup", str(copies[0]), code=1)
 
     for copy in copies:
-        run("restore", "--replace", str(copy))
+        said = run("restore", "--replace", str(copy), "--json")
+        assert said == {"schema": "firezone.portal.restore/1", "done": True}
         names = [one["name"] for one in run("group", "list", "--json")["groups"]]
         firsts, seconds = (
             sorted(name[1:] for name in names if name[0] == letter and name[1:].isdigit())

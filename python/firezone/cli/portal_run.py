@@ -252,7 +252,7 @@ def restore(portal: Portal, file: Path, *, replace: bool, as_json: bool) -> None
         from firezone.portal.database import Database
 
         put(Database(portal.settings().database, serves=False), file, replaces=replace)
-    done("click.restore", as_json=as_json)
+    done("restore", as_json=as_json)
 
 
 COMMANDS: Final = (init, run, migrate, backup, restore)
