@@ -135,6 +135,10 @@ def test_tokens_are_shown_once(run: Callable[..., Any], made: dict[str, Any]) ->
     assert secret.startswith("fzg_")
     relay = run("token", "create", "relay", "--json")
     assert relay["token"].startswith("fzr_")
+    [of_relay] = [one for one in run("token", "list", "--json")["tokens"] if one["kind"] == "relay"]
+    assert of_relay["id"] == relay["id"]
+    assert run("token", "revoke", relay["id"], "--json")["token"]["revoked_at"] is not None
+    assert "no token" in run("token", "revoke", "x", code=1)
     listed = run("token", "list", "--json")["tokens"]
     assert secret not in str(listed)
     [second] = [one for one in listed if one["name"] == "second"]

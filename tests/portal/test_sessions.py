@@ -9,9 +9,9 @@ from sqlalchemy import select, update
 from tests.portal.world import NOW, World
 
 from firezone.portal.addresses import IPV4, IPV6, LAST_HOST, RESERVED, addresses
-from firezone.portal.database import Conflict, DatabaseFailed
+from firezone.portal.database import Conflict, DatabaseFailed, NotFound
 from firezone.portal.derive import GATEWAY_TURN_EXPIRY, relay_id
-from firezone.portal.events import DeviceRemoved, SessionReplaced, TokenRevoked
+from firezone.portal.events import DeviceRemoved, SessionReplaced, TokenRevoked, token_topic
 from firezone.portal.inputs import (
     ConditionsInput,
     DeviceChange,
@@ -292,3 +292,24 @@ async def test_relays_are_told_of_with_the_peers_credentials(store: Store, world
 
     await store.leave_relay(relay, NOW)
     assert await store.relays(client, NOW) == ()
+
+
+async def test_a_revoked_relay_token_is_refused_and_its_relay_is_told(
+    store: Store, world: World
+) -> None:
+    async with store.database.wide(NOW) as scope:
+        token, secret = await tokens.create_relay_token(scope.connection, "relay", NOW)
+    with store.bus.subscribe(token_topic(token)) as told:
+        async with world.change() as scope:
+            # Accounts share relays: none of them ends one by itself.
+            with pytest.raises(NotFound):
+                await tokens.revoke_token(scope, token)
+            assert token not in [one.id for one in await tokens.list_tokens(scope)]
+            revoked = await tokens.revoke_relay_token(scope, token)
+            assert await tokens.revoke_relay_token(scope, world.user.id) is None
+
+        assert revoked is not None
+        assert revoked.revoked_at == NOW
+        assert await world.seen(told) == [TokenRevoked(token)]
+    with pytest.raises(TokenRefused):
+        await store.authenticate(secret, TokenKind.RELAY, NOW)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from firezone.portal.database import Scope
-    from firezone.portal.model import Policy
+    from firezone.portal.model import Policy, Token
     from firezone.portal.store import Store
 
 __all__ = ["COMMANDS"]
@@ -166,13 +166,15 @@ def token() -> None:
 @json_option
 @click.pass_obj
 def list_tokens(portal: Portal, *, as_json: bool) -> None:
-    """Show what is known of tokens; the tokens themselves are kept nowhere."""
+    """Show what is known of tokens, relays' too; the tokens themselves are kept nowhere."""
     with installed():
         from firezone.portal.outputs import TokenOutput
         from firezone.portal.store import tokens
 
-    found = portal.read(tokens.list_tokens)
-    show("tokens", map(TokenOutput.of, found), _TOKEN, as_json=as_json)
+    async def work(scope: Scope) -> list[Token]:
+        return await tokens.list_tokens(scope) + await tokens.list_relay_tokens(scope)
+
+    show("tokens", map(TokenOutput.of, portal.read(work)), _TOKEN, as_json=as_json)
 
 
 @token.command("create")
@@ -240,8 +242,11 @@ def revoke(portal: Portal, token_id: str, *, as_json: bool) -> None:
         from firezone.portal.outputs import TokenOutput
         from firezone.portal.store import tokens
 
-    revoked = portal.change(lambda scope: tokens.revoke_token(scope, token_id))
-    show_one("token", TokenOutput.of(revoked), as_json=as_json)
+    async def work(scope: Scope) -> Token:
+        relays = await tokens.revoke_relay_token(scope, token_id)
+        return relays or await tokens.revoke_token(scope, token_id)
+
+    show_one("token", TokenOutput.of(portal.change(work)), as_json=as_json)
 
 
 @click.command()

@@ -32,15 +32,18 @@ __all__ = [
     "create_relay_token",
     "create_token",
     "find_token",
+    "list_relay_tokens",
     "list_tokens",
     "look_up",
     "mark_used",
+    "revoke_relay_token",
     "revoke_token",
     "valid_token",
 ]
 
 _LIFETIME: Final = 90 * 86400
 """Seconds that a user's token lives unless something else is said."""
+_IS_RELAYS: Final = tokens.c.kind == TokenKind.RELAY.value
 
 
 async def list_tokens(scope: Scope) -> list[Token]:
@@ -127,6 +130,22 @@ async def create_relay_token(connection: AsyncConnection, name: str, now: int) -
         )
     )
     return new, secret
+
+
+async def list_relay_tokens(scope: Scope) -> list[Token]:
+    """Return what is known of the tokens of relays, which all accounts share; the newest first."""
+    query = select(tokens).where(_IS_RELAYS).order_by(tokens.c.created_at.desc(), tokens.c.id)
+    return [token_of(row) for row in await scope.rows(query)]
+
+
+async def revoke_relay_token(scope: Scope, token_id: str) -> Token | None:
+    """Revoke a token of relays: theirs close; None if there is none with this id."""
+    own = (_IS_RELAYS, tokens.c.id == token_id)
+    valid = update(tokens).where(*own, tokens.c.revoked_at.is_(None))
+    if (await scope.run(valid.values(revoked_at=scope.now))).rowcount:
+        scope.publish(TokenRevoked(token_id))
+    row = await scope.first(select(tokens).where(*own))
+    return None if row is None else token_of(row)
 
 
 async def revoke_token(scope: Scope, token_id: str) -> Token:
