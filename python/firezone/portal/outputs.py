@@ -7,26 +7,11 @@ from __future__ import annotations
 
 import datetime as dt
 from ipaddress import IPv4Address, IPv6Address
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
-from .model import (
-    Account,
-    Authorization,
-    Device,
-    Filter,
-    Group,
-    Policy,
-    Resource,
-    ResourceKind,
-    Role,
-    Site,
-    TimeWindow,
-    Token,
-    TokenKind,
-    User,
-)
+from .model import Filter, ResourceKind, Role, TimeWindow, TokenKind
 
 __all__ = [
     "AccessOutput",
@@ -51,11 +36,33 @@ def moment(value: int) -> str:
     return dt.datetime.fromtimestamp(value, dt.UTC).isoformat().replace("+00:00", "Z")
 
 
+def _ports(one: Filter) -> str:
+    if one.protocol == "icmp" or (one.first, one.last) == (0, 65535):
+        return one.protocol
+    last = "" if one.last == one.first else f"-{one.last}"
+    return f"{one.protocol}/{one.first}{last}"
+
+
+def _window(one: TimeWindow) -> str:
+    days = ",".join(_DAYS[day] for day in sorted(one.days))
+    times = (f"{minute // 60:02}:{minute % 60:02}" for minute in (one.start, one.end))
+    return f"{days} {'-'.join(times)} {one.timezone}"
+
+
 Moment = Annotated[int, PlainSerializer(moment, return_type=str)]
+Ports = Annotated[str, BeforeValidator(_ports)]
+Window = Annotated[str, BeforeValidator(_window)]
+Network = Annotated[str, BeforeValidator(str)]
+Sorted = Annotated[tuple[str, ...], BeforeValidator(sorted)]
 
 
 class _Output(BaseModel):
     model_config = ConfigDict(from_attributes=True, frozen=True)
+
+    @classmethod
+    def of(cls, record: object) -> Self:
+        """Show what a record or a row has under these names, and nothing else of it."""
+        return cls.model_validate(record)
 
 
 class AccountOutput(_Output):
@@ -66,11 +73,6 @@ class AccountOutput(_Output):
     name: str
     search_domain: str | None
     upstream_dns: tuple[IPv4Address | IPv6Address, ...]
-
-    @classmethod
-    def of(cls, account: Account) -> AccountOutput:
-        """Show an account."""
-        return cls.model_validate(account)
 
 
 class UserOutput(_Output):
@@ -84,11 +86,6 @@ class UserOutput(_Output):
     disabled_at: Moment | None
     created_at: Moment
 
-    @classmethod
-    def of(cls, user: User) -> UserOutput:
-        """Show a user."""
-        return cls.model_validate(user)
-
 
 class GroupOutput(_Output):
     """A group."""
@@ -98,11 +95,6 @@ class GroupOutput(_Output):
     is_everyone: bool
     created_at: Moment
 
-    @classmethod
-    def of(cls, group: Group) -> GroupOutput:
-        """Show a group."""
-        return cls.model_validate(group)
-
 
 class SiteOutput(_Output):
     """A site."""
@@ -110,11 +102,6 @@ class SiteOutput(_Output):
     id: str
     name: str
     created_at: Moment
-
-    @classmethod
-    def of(cls, site: Site) -> SiteOutput:
-        """Show a site."""
-        return cls.model_validate(site)
 
 
 class ResourceOutput(_Output):
@@ -126,45 +113,17 @@ class ResourceOutput(_Output):
     address: str
     description: str | None
     ip_stack: str
-    filters: tuple[str, ...]
+    filters: tuple[Ports, ...]
     site: SiteOutput | None
     created_at: Moment
-
-    @classmethod
-    def of(cls, resource: Resource) -> ResourceOutput:
-        """Show a resource."""
-        return cls(
-            id=resource.id,
-            kind=resource.kind,
-            name=resource.name,
-            address=resource.address,
-            description=resource.description,
-            ip_stack=resource.ip_stack,
-            filters=tuple(map(_ports, resource.filters)),
-            site=None if resource.site is None else SiteOutput.of(resource.site),
-            created_at=resource.created_at,
-        )
-
-
-def _ports(one: Filter) -> str:
-    if one.protocol == "icmp" or (one.first, one.last) == (0, 65535):
-        return one.protocol
-    last = "" if one.last == one.first else f"-{one.last}"
-    return f"{one.protocol}/{one.first}{last}"
 
 
 class ConditionsOutput(_Output):
     """When a policy applies, in the words of its input."""
 
-    time_windows: tuple[str, ...]
-    remote_ip: tuple[str, ...]
+    time_windows: tuple[Window, ...]
+    remote_ip: tuple[Network, ...]
     client_verified: bool
-
-
-def _window(one: TimeWindow) -> str:
-    days = ",".join(_DAYS[day] for day in sorted(one.days))
-    times = (f"{minute // 60:02}:{minute % 60:02}" for minute in (one.start, one.end))
-    return f"{days} {'-'.join(times)} {one.timezone}"
 
 
 class PolicyOutput(_Output):
@@ -177,23 +136,6 @@ class PolicyOutput(_Output):
     description: str | None
     disabled_at: Moment | None
     created_at: Moment
-
-    @classmethod
-    def of(cls, policy: Policy) -> PolicyOutput:
-        """Show a policy."""
-        return cls(
-            id=policy.id,
-            group_id=policy.group_id,
-            resource_id=policy.resource_id,
-            conditions=ConditionsOutput(
-                time_windows=tuple(map(_window, policy.conditions.time_windows)),
-                remote_ip=tuple(map(str, policy.conditions.remote_ip)),
-                client_verified=policy.conditions.client_verified,
-            ),
-            description=policy.description,
-            disabled_at=policy.disabled_at,
-            created_at=policy.created_at,
-        )
 
 
 class DeviceOutput(_Output):
@@ -216,11 +158,6 @@ class DeviceOutput(_Output):
     verified_at: Moment | None
     created_at: Moment
 
-    @classmethod
-    def of(cls, device: Device) -> DeviceOutput:
-        """Show a device."""
-        return cls.model_validate(device)
-
 
 class TokenOutput(_Output):
     """What is known of a token."""
@@ -231,22 +168,11 @@ class TokenOutput(_Output):
     user_id: str | None
     site_id: str | None
     device_id: str | None
-    scopes: tuple[str, ...]
+    scopes: Sorted
     expires_at: Moment | None
     revoked_at: Moment | None
     last_used_at: Moment | None
     created_at: Moment
-
-    @classmethod
-    def of(cls, token: Token) -> TokenOutput:
-        """Show what is known of a token."""
-        return cls(**cls.fields_of(token))
-
-    @staticmethod
-    def fields_of(token: Token) -> dict[str, Any]:
-        """Return the fields of one."""
-        names = TokenOutput.model_fields
-        return {name: getattr(token, name) for name in names} | {"scopes": sorted(token.scopes)}
 
 
 class NewTokenOutput(TokenOutput):
@@ -265,11 +191,6 @@ class AccessOutput(_Output):
     policy_id: str
     confirmed_at: Moment
     expires_at: Moment
-
-    @classmethod
-    def of(cls, authorization: Authorization) -> AccessOutput:
-        """Show an authorization."""
-        return cls.model_validate(authorization)
 
 
 class AuditOutput(_Output):

@@ -66,7 +66,7 @@ async def list_tokens(scope: Reading) -> Tokens:
 async def create_token(given: TokenInput, scope: Writing) -> NewTokenOutput:
     """Make a token; the answer has it, and nothing else ever will."""
     known, secret = await tokens.create_token(scope, given)
-    return NewTokenOutput(**TokenOutput.fields_of(known), token=secret)
+    return NewTokenOutput(**dict(TokenOutput.of(known)), token=secret)
 
 
 @router.post("/tokens/{token_id}/revoke")

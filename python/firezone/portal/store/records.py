@@ -26,7 +26,7 @@ async def read_audit(scope: Scope, *, before: int | None, limit: int) -> list[Au
     query = scope.select(audit).order_by(audit.c.id.desc()).limit(limit)
     if before is not None:
         query = query.where(audit.c.id < before)
-    return [AuditOutput.model_validate(row) for row in await scope.rows(query)]
+    return [AuditOutput.of(row) for row in await scope.rows(query)]
 
 
 async def current_access(scope: Scope) -> list[Authorization]:
