@@ -277,13 +277,18 @@ def test_the_aliases_of_candidates_are_read() -> None:
 
 def test_bad_candidates_are_left_out_one_by_one() -> None:
     ignored: list[str] = []
-    bad = ["candidate:1 1 udp high 192.0.2.1 1 typ host", "1 1 udp 5 192.0.2.1 1 typ host", "x"]
+    bad = [
+        "candidate:1 1 udp high 192.0.2.1 1 typ host",
+        f"candidate:1 1 udp {'9' * 5000} 192.0.2.1 1 typ host",
+        "1 1 udp 5 192.0.2.1 1 typ host",
+        "x",
+    ]
     given_ = examples.OF_GATEWAY | {"candidates": [*bad, examples.CANDIDATES[0]]}
 
     message = read_from_portal("client", "ice_candidates", given_, ignored)
 
     assert message.payload()["candidates"] == examples.CANDIDATES[:1]
-    assert ignored == ["3 candidates"]
+    assert ignored == ["4 candidates"]
 
 
 def test_a_wrong_expiry_does_not_last_for_ever() -> None:

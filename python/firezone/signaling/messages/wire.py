@@ -51,6 +51,7 @@ T = TypeVar("T")
 _KEY: Final = re.compile(r"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=")
 """32 bytes: the last of 43 digits carries four bits alone."""
 _SOCKET_ADDRESS: Final = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<v4>[0-9.]+)):(?P<port>\d+)")
+_DIGITS: Final = re.compile(r"[0-9]{1,20}")
 _LABEL: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _LONGEST_DOMAIN: Final = 253
 _HIGHEST_PORT: Final = 2**16 - 1
@@ -166,7 +167,8 @@ def _https_url(value: str) -> str:
 
 def _is_candidate(text: str) -> bool:
     fields = text.split(" ")
-    has_priority = len(fields) > 3 and fields[3].isascii() and fields[3].isdigit()  # noqa: PLR2004
+    # `int` raises for thousands of digits, and so one candidate would refuse its whole message.
+    has_priority = len(fields) > 3 and _DIGITS.fullmatch(fields[3]) is not None  # noqa: PLR2004
     return text.startswith("candidate:") and has_priority and int(fields[3]) < 2**32
 
 
