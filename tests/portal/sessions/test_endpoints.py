@@ -17,7 +17,7 @@ from firezone.portal.events import TokenRevoked
 from firezone.portal.first import change_account
 from firezone.portal.inputs import AccountChange
 from firezone.portal.sessions import client as client_session
-from firezone.portal.sessions.upgrade import hello_of, relay_addresses, token_of
+from firezone.portal.sessions.upgrade import BadConnectParams, hello_of, relay_addresses, token_of
 from firezone.portal.store import devices, tokens
 from firezone.signaling import messages as say
 
@@ -337,3 +337,11 @@ def test_where_a_relay_is() -> None:
     for wrong in ({}, both | {"port": "0"}, both | {"port": "x"}, {"ipv4": "2001:db8::10"}):
         with pytest.raises(ValueError, match="must"):
             relay_addresses(wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"port": "0000019999999"}, {"port": "9" * 5000}, {"ipv6": "fe80::1%eth0"}]
+)
+def test_a_relay_is_not_let_in_with_what_nobody_could_be_told(wrong: dict[str, str]) -> None:
+    with pytest.raises(BadConnectParams):
+        relay_addresses({"ipv6": "2001:db8::10"} | wrong)

@@ -23,6 +23,7 @@ LONGEST: Final = 255
 """Characters of a name and of an id."""
 DEFAULT_RELAY_PORT: Final = 3478
 _HIGHEST_PORT: Final = 65535
+_PORT: Final = re.compile(r"[0-9]{1,5}")
 _VERSION: Final = re.compile(
     r"(?:^|\s)(?:gateway|headless-client|gui-client|apple-client|android-client|connlib|relay)"
     r"/(?P<version>\d+\.\d+\.\d+(?:[-+.][0-9A-Za-z.+-]*)?)(?=\s|$)"
@@ -97,8 +98,9 @@ def relay_addresses(query: Mapping[str, str]) -> tuple[str, ...]:
     Raises:
         BadConnectParams: It says no address, or a wrong one.
     """
+    # What stands here is told to everybody's Clients and Gateways: nothing that is no address.
     digits = query.get("port") or str(DEFAULT_RELAY_PORT)
-    if not (digits.isascii() and digits.isdigit() and 0 < int(digits[:6]) <= _HIGHEST_PORT):
+    if not (_PORT.fullmatch(digits) and 0 < int(digits) <= _HIGHEST_PORT):
         raise BadConnectParams("port must be a number from 1 to 65535")
     found: list[str] = []
     try:
@@ -108,6 +110,8 @@ def relay_addresses(query: Mapping[str, str]) -> tuple[str, ...]:
             found.append(f"[{IPv6Address(query['ipv6'])}]:{int(digits)}")
     except ValueError:
         raise BadConnectParams("ipv4 and ipv6 must be addresses") from None
+    if "%" in query.get("ipv6", ""):
+        raise BadConnectParams("ipv6 must be an address of more than one link")
     if not found:
         raise BadConnectParams("ipv4 or ipv6 must be there")
     return tuple(found)
