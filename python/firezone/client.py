@@ -8,7 +8,7 @@ from .errors import FirezoneError
 from .orchestration import Orchestration, fields_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from structlog.typing import FilteringBoundLogger
 
@@ -20,15 +20,18 @@ __all__ = ["Client", "ClientSource"]
 class ClientSource(Protocol):
     """Who says what a Client may reach: a portal, a file, a laboratory."""
 
-    async def authorize(self, resource: str) -> Mapping[str, object] | str:
+    async def authorize(
+        self, resource: str, connected: Sequence[str] = ()
+    ) -> Mapping[str, object] | str | None:
         """Ask for a resource.
 
         Args:
             resource: Its id.
+            connected: Ids of Gateways that answer, the most wanted first.
 
         Returns:
             The Gateway that serves it (the core's `GatewayPeer`), or why there is none: `offline`,
-            `forbidden` or `not_found`.
+            `forbidden` or `not_found`. None: the core was told already.
 
         Raises:
             FirezoneError: It could not be asked; that counts as `offline`.
@@ -69,7 +72,8 @@ class Client(Orchestration):
     def _handle(self, event: dict[str, Any]) -> bool:
         match event["type"]:
             case "authorization_needed":
-                self._begin(self._authorize(event["resource"]))
+                gateways = event.get("gateways", ())
+                self._begin(self._authorize(event["resource"], gateways))
             case "proxies_assigned":
                 self._log.debug(
                     "proxy addresses assigned", event_name="dns.assigned", **fields_of(event)
@@ -87,10 +91,10 @@ class Client(Orchestration):
                 return False
         return True
 
-    async def _authorize(self, resource: str) -> None:
+    async def _authorize(self, resource: str, connected: Sequence[str] = ()) -> None:
         asked = self._fields({"resource": resource})
         try:
-            answer = await self._source.authorize(resource)
+            answer = await self._source.authorize(resource, connected)
         except FirezoneError as error:
             self._log.warning(
                 "the source of access could not be asked",
@@ -113,4 +117,5 @@ class Client(Orchestration):
             self._send({"type": "authorization_failed", "resource": resource, "reason": answer})
             return
         self._log.info("access given", event_name="access.given", **asked)
-        self._send({"type": "authorize", "resource": resource, "gateway": dict(answer)})
+        if answer is not None:
+            self._send({"type": "authorize", "resource": resource, "gateway": dict(answer)})

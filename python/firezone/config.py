@@ -47,11 +47,8 @@ FOLDER: Final = Path("/etc/firezone")
 _FOREIGN: Final = frozenset(
     f"FIREZONE_{name}"
     for name in (
-        "API_URL",
-        "ID",
         "INC_BUF",
         "MAX_PARTITION_TIME",
-        "NAME",
         "NO_INC_BUF",
         "NO_TELEMETRY",
         "TOKEN_PATH",

@@ -61,6 +61,8 @@ class Lifecycle:
         """Who asked to take over, which ended this."""
         self.is_terminated = False
         """Whether SIGTERM ended it while it was ready: a service manager does so to restart it."""
+        self.stands_alone = False
+        """Whether nobody may take over."""
         self.is_handed_over = False
         """Whether a successor has everything: the host is left as it is."""
 
@@ -94,9 +96,15 @@ class Lifecycle:
             return "it is ending"
         if not self._is_ready:
             return "it is not ready itself"
+        if self.stands_alone:
+            return "a portal introduced its peers to it alone; end it and start another"
         self.successor = successor
         self.end()
         return None
+
+    async def until_end(self) -> None:
+        """Wait for the end, whatever it comes from."""
+        await self._ended.wait()
 
     def watch(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something beside until the end; what it fails at ends the endpoint."""

@@ -65,11 +65,19 @@ class EndpointDaemon(ABC, Generic[SettingsT]):
         self._file = file
         self._logs = logs
         self._log = logs.logger
-        self._key = keys.read(settings.private_key_file)
+        self._key = self._private_key()
         self._public_key = keys.public_key(self._key)
         self._heir = Heir(self.role, settings, self._log)
         self._lifecycle = Lifecycle(self.role, settings, logs, self._reload)
         self._servers: Sequence[SocketAddress] = ()
+
+    def _private_key(self) -> bytes:
+        """Return the key by which peers know this endpoint."""
+        return keys.read(self._settings.private_key_file)
+
+    async def _prepare(self, _stack: contextlib.AsyncExitStack) -> bool:
+        """Learn what has to be known before there is a core; False if that was ended."""
+        return True
 
     @abstractmethod
     async def run(self, stack: contextlib.AsyncExitStack) -> None:

@@ -1,9 +1,10 @@
-"""A Gateway on a host: its core, its network, its look-ups, from one file."""
+"""A Gateway on a host: its core, its network, its look-ups; and the one run from a file."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from abc import abstractmethod
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .host.plan import Network
+    from .host.watch import Change
     from .logs import LogPipeline
+    from .orchestration import Listener
     from .socket_address import SocketAddress
     from .standalone.tables import GatewayTables
 
-__all__ = ["run_gateway"]
+__all__ = ["GatewayDaemon", "run_gateway"]
 
 
 async def run_gateway(
@@ -54,24 +57,48 @@ async def run_gateway(
         await daemon.run(stack)
 
 
-class _GatewayDaemon(EndpointDaemon[GatewaySettings]):
+class GatewayDaemon(EndpointDaemon[GatewaySettings]):
+    """A Gateway, whoever says who may use it."""
+
     role = "gateway"
 
     def __init__(
         self, settings: GatewaySettings, file: Path, logs: LogPipeline, *, takes_over: bool = False
     ) -> None:
         super().__init__(settings, file, logs, takes_over=takes_over)
-        self._source = FileGatewaySource(checked(file, read_gateway(file)))
         self._servers = _servers(settings)
         self._kept = KeptState(settings.state_dir / "gateway" / "nat.state", self._log)
         self._has_begun = False
 
+    @abstractmethod
+    def _status_line(self) -> str:
+        """Return a line for systemd and for people."""
+
+    @abstractmethod
+    def _name_of(self, identity: str | None) -> str | None:
+        """Return what people call a Client or a resource."""
+
+    @abstractmethod
+    def _listeners(self) -> Mapping[str, Listener]:
+        """Return who is told of further events of the core."""
+
+    @abstractmethod
+    def _first_commands(self) -> list[dict[str, Any]]:
+        """Return the commands that a core without any Client needs."""
+
+    def _host_changed(self, change: Change) -> None:
+        """Follow the host's network; peers of a file find the way by themselves."""
+
+    async def _connect(self) -> None:
+        """Begin what needs a running core."""
+
     async def run(self, stack: contextlib.AsyncExitStack) -> None:
+        """Set everything up in the order in which it is undone backwards, and run until the end."""
         resolver = Resolver(self._servers, read_hosts(self._settings.hosts), log=self._log)
         role = self._of_the_role()
         journal = await self._take_journal(stack)
-        places = PlacesFile(self._settings.state_dir / "gateway" / "places.json", self._log)
-        places.keep({client.id for client in self._source.tables.client})
+        if not await self._prepare(stack):
+            return
         kept = self._kept.take(self.role)
         memory = self._heir.memory or kept
         self._host = LinuxHost(journal, log=self._log, takes_over=True)
@@ -81,17 +108,17 @@ class _GatewayDaemon(EndpointDaemon[GatewaySettings]):
             resolver,
             self._log,
             flow_logs=self._settings.flow_logs,
-            listeners={"tun_failed": self._tun_failed, "peer": places.record},
-            name_of=self._source.name_of,
+            listeners={"tun_failed": self._tun_failed, **self._listeners()},
+            name_of=self._name_of,
         )
         self._following = self._lifecycle.follow(self._orchestration.run())
         stack.push_async_callback(ended, self._following)
-        commands = (self._dns_servers(), *self._source.commands(places.places))
-        await self._endpoint.send_all(commands)
+        await self._endpoint.send_all((self._dns_servers(), *self._first_commands()))
         await self._begin(memory)
         self._has_begun = True
+        await self._connect()
         async with self._metrics_served():
-            self._lifecycle.watch(self._host.watch(lambda _change: None))
+            self._lifecycle.watch(self._host.watch(self._host_changed))
             await self._lifecycle.run(self._methods(), self._status_line)
         await self._leave()
 
@@ -114,6 +141,43 @@ class _GatewayDaemon(EndpointDaemon[GatewaySettings]):
             "allow_real": [str(network) for network in settings.allow_addresses],
         }
 
+    async def _explain(self, params: dict[str, Any]) -> list[dict[str, Any]]:
+        rows = await self._orchestration.explain(params)
+        for row in rows:
+            row["client_name"] = self._name_of(row["client"])
+            row["resource_name"] = self._name_of(row["resource"])
+        return rows
+
+    def _peer_name(self, peer: Mapping[str, Any]) -> str | None:
+        return self._name_of(peer["client"])
+
+
+class _GatewayDaemon(GatewayDaemon):
+    """A Gateway whose file says who may use it."""
+
+    _places: PlacesFile
+
+    def __init__(
+        self, settings: GatewaySettings, file: Path, logs: LogPipeline, *, takes_over: bool = False
+    ) -> None:
+        super().__init__(settings, file, logs, takes_over=takes_over)
+        self._source = FileGatewaySource(checked(file, read_gateway(file)))
+
+    async def _prepare(self, _stack: contextlib.AsyncExitStack) -> bool:
+        folder = self._settings.state_dir / "gateway"
+        self._places = PlacesFile(folder / "places.json", self._log)
+        self._places.keep({client.id for client in self._source.tables.client})
+        return True
+
+    def _name_of(self, identity: str | None) -> str | None:
+        return self._source.name_of(identity)
+
+    def _listeners(self) -> Mapping[str, Listener]:
+        return {"peer": self._places.record}
+
+    def _first_commands(self) -> list[dict[str, Any]]:
+        return self._source.commands(self._places.places)
+
     def _network(self, tables: GatewayTables | None = None) -> GatewayNetwork:
         ipv4, ipv6 = self._addresses
         masquerade = self._settings.masquerade
@@ -135,16 +199,6 @@ class _GatewayDaemon(EndpointDaemon[GatewaySettings]):
         await asyncio.to_thread(self._host.change, self._network(tables))
         await self._endpoint.send_all(self._source.change(tables))
         self._log.info("file taken over", event_name="config.reloaded", file=str(self._file))
-
-    async def _explain(self, params: dict[str, Any]) -> list[dict[str, Any]]:
-        rows = await self._orchestration.explain(params)
-        for row in rows:
-            row["client_name"] = self._source.name_of(row["client"])
-            row["resource_name"] = self._source.name_of(row["resource"])
-        return rows
-
-    def _peer_name(self, peer: Mapping[str, Any]) -> str | None:
-        return self._source.name_of(peer["client"])
 
     def _status_line(self) -> str:
         tables = self._source.tables

@@ -15,7 +15,7 @@ from .errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["BYTES", "create", "decode", "encode", "public_key", "random_key", "read"]
+__all__ = ["BYTES", "create", "decode", "encode", "new", "public_key", "random_key", "read"]
 
 BYTES: Final = 32
 
@@ -52,6 +52,11 @@ def decode(text: str, *, what: str, setting: str | None = None) -> bytes:
 def public_key(private_key: bytes) -> str:
     """Return the public key of a private one, in base64."""
     return encode(_core.public_key(private_key))
+
+
+def new() -> bytes:
+    """Return a new private key that is nowhere but here."""
+    return _core.generate_key()
 
 
 def random_key() -> str:

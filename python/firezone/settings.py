@@ -63,6 +63,23 @@ class EndpointSettings(BaseSettings):
     )
 
     token: SecretStr | None = _setting(None, "What proves to a portal who this endpoint is.")
+    api_url: str | None = _setting(
+        None,
+        "The portal that says who may reach what, like wss://portal.example.net; without one,"
+        " tables of the file do.",
+    )
+    token_file: Path | None = _setting(
+        None, "A file with the token, which its owner alone may read."
+    )
+    portal_ca: Path | None = _setting(
+        None, "Certificates that the portal may prove itself with, beside those of the system."
+    )
+    name: str | None = _setting(
+        None, "What the portal calls this host; by default its host name.", max_length=255
+    )
+    id: str | None = _setting(
+        None, "By what the portal knows this host again; by default state_dir keeps one."
+    )
     log_level: Literal["trace", "debug", "info", "warn", "error"] = _setting(
         "info", "The least severity that is logged."
     )

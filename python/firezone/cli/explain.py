@@ -52,6 +52,8 @@ def explain(*, target: str, port: int, protocol: str, path: Path | None, as_json
         sender = f"from {row.get('client_name', row['client'])} " if "client" in row else ""
         verdict = _VERDICTS[row["verdict"]]
         click.echo(visible(f"{target} {what} {sender}{verdict}"))
+        if "why" in row:
+            click.echo(visible(f"  {'why:':<10} {row['why']}"))
         for label, text in _of_gateway(row) if "client" in row else _of_client(row):
             click.echo(visible(f"  {label + ':':<10} {text}"))
 

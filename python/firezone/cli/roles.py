@@ -11,7 +11,7 @@ import click
 from .table import print_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from firezone.config import Role
     from firezone.logs import LogPipeline
@@ -153,12 +153,37 @@ async def _main(
         thread_name_prefix="fz-worker", initializer=name_thread, initargs=("fz-worker",)
     )
     asyncio.get_running_loop().set_default_executor(workers)
-    if isinstance(settings, ClientSettings):
+    if settings.api_url is not None:
+        await _introduced(settings, file, logs, takes_over=takes_over)
+    elif isinstance(settings, ClientSettings):
         from firezone.client_daemon import run_client  # noqa: PLC0415
 
         await run_client(settings, file, logs, takes_over=takes_over)
     elif isinstance(settings, GatewaySettings):
         from firezone.gateway_daemon import run_gateway  # noqa: PLC0415
+
+        await run_gateway(settings, file, logs, takes_over=takes_over)
+
+
+def _of_portal(status: dict[str, Any]) -> Iterator[str]:
+    portal = status.get("portal")
+    if portal is not None:
+        state = "connected" if portal["connected"] else f"not reached: {portal['problem']}"
+        yield f"portal: {portal['address']}, {state}"
+
+
+async def _introduced(
+    settings: EndpointSettings, file: Path, logs: LogPipeline, *, takes_over: bool
+) -> None:
+    """Run a role whose peers a portal introduces."""
+    from firezone.settings import ClientSettings, GatewaySettings  # noqa: PLC0415
+
+    if isinstance(settings, ClientSettings):
+        from firezone.introduced.client import run_client  # noqa: PLC0415
+
+        await run_client(settings, file, logs, takes_over=takes_over)
+    elif isinstance(settings, GatewaySettings):
+        from firezone.introduced.gateway import run_gateway  # noqa: PLC0415
 
         await run_gateway(settings, file, logs, takes_over=takes_over)
 
@@ -174,9 +199,14 @@ def show_status(role: Role, path: Path | None, *, as_json: bool) -> None:
             value = status[name]
             text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
             click.echo(f"{name.replace('_', ' ')}: {text}")
+    for line in _of_portal(status):
+        click.echo(line)
     for resource in status.get("resources", ()):
         ports = ", ".join(resource["ports"]) or "all ports"
-        click.echo(f"resource: {resource['name']} ({resource['address']}, {ports})")
+        why = f": {resource['refused']}" if resource.get("refused") else ""
+        click.echo(f"resource: {resource['name']} ({resource['address']}, {ports}){why}")
+    for gone in status.get("withdrawn", ()):
+        click.echo(f"taken away: {gone['name']} ({gone['address']}): {gone['reason']}")
     if status["peers"]:
         print_table(PEERS, status["peers"])
     else:

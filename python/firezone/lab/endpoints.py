@@ -20,7 +20,7 @@ from firezone.thread_names import name_thread
 from . import namespaces, topology
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
     from firezone.resolver import Family, LookupResult
@@ -110,7 +110,10 @@ class _Source:
     def __init__(self, client: int) -> None:
         self._client = client
 
-    async def authorize(self, _resource: str) -> Mapping[str, object] | str:
+    async def authorize(
+        self, resource: str, connected: Sequence[str] = ()
+    ) -> Mapping[str, object] | str:
+        del resource, connected
         ipv4, ipv6 = topology.GATEWAY
         endpoint = _endpoint(_GATEWAY_WIRE, _CLIENT_INDEX, _GATEWAY_INDEX[self._client])
         return {"id": GATEWAY_ID, "ipv4": ipv4, "ipv6": ipv6, "endpoint": endpoint}

@@ -138,4 +138,4 @@ def user_agent(role: Role) -> str:
 def _wrong(why: str) -> ConfigError:
     # The URL is not repeated: somebody may have put a token into it.
     hint = "the form is wss://portal.example.net or ws://192.0.2.1:8081"
-    return ConfigError(f"the portal's address: {why}", setting="portal_url", hint=hint)
+    return ConfigError(f"the portal's address: {why}", setting="api_url", hint=hint)

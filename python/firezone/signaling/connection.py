@@ -169,7 +169,7 @@ class PortalConnection:
         if delay is None:
             delay = self._backoff.delay(time.monotonic())
         if delay is None:
-            hint = "check portal_url, and that the portal runs"
+            hint = "check api_url, and that the portal runs"
             raise PortalUnreachable(answer.text, hint=hint)
         take(Offline(answer.text, delay))
         until = time.monotonic() + delay

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .values import host_and_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from structlog.typing import FilteringBoundLogger
 
@@ -97,15 +97,19 @@ class FileClientSource:
             if not isinstance(answer, str):
                 yield {"type": "authorize", "resource": table.id, "gateway": dict(answer)}
 
-    async def authorize(self, resource: str) -> Mapping[str, object] | str:
+    async def authorize(
+        self, resource: str, connected: Sequence[str] = ()
+    ) -> Mapping[str, object] | str:
         """Choose a Gateway: the first that is wanted and not known to be dead.
 
         Args:
             resource: The resource's id.
+            connected: Does not matter: the file has its own order.
 
         Returns:
             The core's `GatewayPeer`, or `not_found`, or `offline` if none has an address.
         """
+        del connected
         table = next((table for table in self.tables.resource if table.id == resource), None)
         return "not_found" if table is None else await self._authorize(table, {})
 
