@@ -83,6 +83,24 @@ def test_a_portal_that_is_killed_and_comes_back_harms_no_transfer(portal: Portal
     assert [peer["gateway"] for peer in after] == [peer["gateway"] for peer in before]
 
 
+def test_the_portal_is_not_reached_through_the_tunnel_that_it_gives(portal: PortalBetween) -> None:
+    machines = portal.machines
+    network = ("--kind", "cidr", "--address", "198.51.100.0/24", "--site", "main")
+    portal.command("resource", "create", "beside", *network)
+    portal.command("policy", "create", "--group", "everyone", "--resource", "beside")
+    names = {"web", "beside"}
+    machines.wait(
+        lambda: {r["name"] for r in machines.call("client", "status")["resources"]} == names,
+        "the new resource",
+    )
+
+    portal.end(signal.SIGKILL)
+    machines.wait(lambda: not portal.is_known("client"), "the Client without a portal")
+    portal.begin()
+
+    machines.wait(lambda: portal.is_known("client"), "the Client with its portal")
+
+
 def test_a_token_that_is_taken_back_ends_the_role_and_says_so(portal: PortalBetween) -> None:
     machines = portal.machines
     process = machines.running["client"]

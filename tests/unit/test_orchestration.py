@@ -14,7 +14,7 @@ from firezone.errors import EndpointNotRunning, GatewayOffline, TunnelTimeout
 from firezone.gateway import LOOKUPS_AT_ONCE, Gateway
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from structlog.typing import EventDict
 
@@ -48,7 +48,8 @@ class FakeSource:
     def __init__(self, answer: Callable[[str], Any]) -> None:
         self.answer = answer
 
-    async def authorize(self, resource: str) -> Any:
+    async def authorize(self, resource: str, connected: Sequence[str] = ()) -> Any:
+        del connected
         answer = self.answer(resource)
         return await answer if asyncio.iscoroutine(answer) else answer
 

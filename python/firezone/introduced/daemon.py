@@ -16,9 +16,10 @@ from .link import Link
 
 if TYPE_CHECKING:
     import contextlib
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from firezone.host.plan import Network
     from firezone.logs import LogPipeline
     from firezone.signaling.messages import ClientInit, GatewayInit, GatewayInterface, Message
     from firezone.standalone.identity import Addresses
@@ -53,7 +54,8 @@ class IntroducedDaemon(EndpointDaemon[SettingsT]):
 
     async def _prepare(self, stack: contextlib.AsyncExitStack) -> bool:
         """Wait until the portal has said what this endpoint is; False if that was ended."""
-        self._link = Link(self.role, self._settings, self._public_key, self._logs)
+        settings = self._settings
+        self._link = Link(self.role, settings, self._public_key, self._logs, _proxies(settings))
         self._link.begin()
         stack.push_async_callback(self._link.close)
         first = asyncio.ensure_future(self._link.first(self._init_kind))
@@ -110,6 +112,13 @@ class IntroducedDaemon(EndpointDaemon[SettingsT]):
 
     async def _status(self, params: dict[str, Any]) -> dict[str, Any]:
         return {**await super()._status(params), "portal": self._link.status()}
+
+
+def _proxies(settings: ClientSettings | GatewaySettings) -> Sequence[Network]:
+    """Return where proxy addresses of this host come from."""
+    if isinstance(settings, ClientSettings):
+        return settings.proxy_ipv4, settings.proxy_ipv6
+    return ()
 
 
 def _refuse_tables(file: Path) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import struct
 import time
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 from firezone.errors import PortalUnreachable
@@ -15,19 +16,22 @@ from firezone.signaling import token
 from firezone.signaling.address import Device, PortalAddress
 from firezone.signaling.channel import Joined, Passed, Received
 from firezone.signaling.connection import Offline, PortalConnection
+from firezone.signaling.dial import addresses
 from firezone.signaling.identity import device_id, external_id
 from firezone.signaling.messages import SetSnownetCapabilities
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from firezone.host.journal import Role
+    from firezone.host.plan import Network
     from firezone.logs import LogPipeline
     from firezone.settings import EndpointSettings
     from firezone.signaling.connection import Happening
+    from firezone.signaling.dial import Info, Lookup
     from firezone.signaling.messages import Message
 
-__all__ = ["Link"]
+__all__ = ["Link", "OutsideNames"]
 
 PATIENCE: Final = 30.0
 """Seconds from the start to the portal's first word of what this endpoint is."""
@@ -41,6 +45,7 @@ class Link:
         settings: Where the portal is, and who we are.
         public_key: Of this process, base64.
         logs: Where events go; the token is made known to it as a secret.
+        proxies: Where proxy addresses come from: the portal has none of these.
 
     Raises:
         AuthError: There is no token.
@@ -48,7 +53,12 @@ class Link:
     """
 
     def __init__(
-        self, role: Role, settings: EndpointSettings, public_key: str, logs: LogPipeline
+        self,
+        role: Role,
+        settings: EndpointSettings,
+        public_key: str,
+        logs: LogPipeline,
+        proxies: Sequence[Network] = (),
     ) -> None:
         self._log = logs.logger
         secret = token.find(settings.token_file)
@@ -65,6 +75,7 @@ class Link:
             public_key=public_key,
             authority=settings.portal_ca,
             prepare=_outside_of_the_tunnel,
+            lookup=OutsideNames(proxies).lookup,
         )
         self._happenings: asyncio.Queue[Happening | None] = asyncio.Queue()
         self._task: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -197,6 +208,46 @@ class Link:
         if (problem is None) != (self._problem is None):
             self._since = time.time()
         self._problem = problem
+
+
+class OutsideNames:
+    """Finds the portal's addresses, also where a resource covers its name.
+
+    Programs of the host, and this one, may ask the Client; it answers such a name with proxy
+    addresses, which lead into the tunnel. Then those count that were found last.
+
+    Args:
+        proxies: Where proxy addresses come from.
+        ask: Finds a host's addresses.
+    """
+
+    def __init__(self, proxies: Sequence[Network], ask: Lookup = addresses) -> None:
+        self._proxies = proxies
+        self._ask = ask
+        self._last: list[Info] = []
+
+    async def lookup(self, host: str, port: int) -> list[Info]:
+        """Return the addresses that are outside of the tunnel.
+
+        Raises:
+            OSError: None was ever found.
+        """
+        try:
+            found = await self._ask(host, port)
+        except OSError:
+            if not self._last:
+                raise
+            found = []
+        outside = [info for info in found if not self._is_proxy(info)]
+        if not outside and not self._last:
+            message = f"{host}: a resource covers it, and it had no address before"
+            raise OSError(message)
+        self._last = outside or self._last
+        return self._last
+
+    def _is_proxy(self, info: Info) -> bool:
+        address = ip_address(str(info[4][0]).partition("%")[0])
+        return any(address in network for network in self._proxies)
 
 
 def _outside_of_the_tunnel(opened: socket.socket) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
     from websockets.asyncio.client import ClientConnection
 
+    from .dial import Lookup
     from .messages import Message, RelayJoin
 
 __all__ = ["Happening", "Offline", "PortalConnection"]
@@ -83,6 +84,7 @@ class PortalConnection:
         partition: Seconds without a portal until `run` gives up; None is never. By default a
             Client never does, others do after a day.
         prepare: Called with each socket before it connects, to keep it out of the tunnel.
+        lookup: Finds the portal's addresses; by default the system does.
         randomness: Returns numbers from 0 to 1.
     """
 
@@ -97,12 +99,13 @@ class PortalConnection:
         authority: Path | None = None,
         partition: float | str | None = "of the role",
         prepare: Callable[[socket.socket], None] = lambda _: None,
+        lookup: Lookup | None = None,
         randomness: Callable[[], float] = random.random,
     ) -> None:
         self._address, self._device, self._token = address, device, token
         self._public_key, self._join = public_key, join
         self._tls = tls_context(authority) if address.secure else None
-        self._prepare = prepare
+        self._prepare, self._lookup = prepare, lookup
         borne = PARTITION[device.role] if isinstance(partition, str) else partition
         self._backoff = Backoff(borne, randomness)
         self._outbox = Outbox()
@@ -213,7 +216,9 @@ class PortalConnection:
             headers["X-Authorization"] = f"Bearer {self._token.get_secret_value()}"
         url = request_url(self._address, self._device, self._public_key)
         try:
-            return await dial(url, headers, tls=self._tls, prepare=self._prepare)
+            return await dial(
+                url, headers, tls=self._tls, prepare=self._prepare, lookup=self._lookup
+            )
         except InvalidStatus:
             raise
         except (OSError, UnicodeError, WebSocketException) as error:

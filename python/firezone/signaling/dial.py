@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -17,17 +18,21 @@ from websockets.uri import parse_uri
 from firezone.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from websockets.client import ClientProtocol
 
-__all__ = ["TCP_PATIENCE", "WHOLE_PATIENCE", "dial", "tls_context"]
+__all__ = ["TCP_PATIENCE", "WHOLE_PATIENCE", "Info", "Lookup", "addresses", "dial", "tls_context"]
 
 TCP_PATIENCE: Final = 5.0
 """Seconds for a TCP connection to one of the addresses."""
 WHOLE_PATIENCE: Final = 15.0
 """Seconds for all of it: TCP, TLS and the upgrade."""
+Info = tuple[int, int, int, str, tuple[Any, ...]]
+"""An address as `getaddrinfo` has it."""
+Lookup = Callable[[str, int], Awaitable[list[Info]]]
+"""Finds the addresses of a host and a port."""
 LARGEST_FRAME: Final = 16 * 2**20
 """Bytes; the resources of a large account are in one frame."""
 CLOSE_PATIENCE: Final = 1.0
@@ -70,6 +75,7 @@ async def dial(
     *,
     tls: ssl.SSLContext | None = None,
     prepare: Callable[[socket.socket], None] = lambda _: None,
+    lookup: Lookup | None = None,
 ) -> ClientConnection:
     """Open a WebSocket.
 
@@ -78,6 +84,7 @@ async def dial(
         headers: Of the request.
         tls: How the portal proves itself, if it is asked over TLS.
         prepare: Called with each socket before it connects, to keep it out of the tunnel.
+        lookup: Finds the host's addresses; by default the system does.
 
     Raises:
         OSError: No address answers.
@@ -90,7 +97,8 @@ async def dial(
     options: dict[str, Any] = {"ssl": tls or tls_context()} if uri.secure else {}
     async with asyncio.timeout(WHOLE_PATIENCE):
         if get_proxy(uri) is None:
-            options["sock"] = await _race(str(parts.hostname), uri.port, prepare)
+            found = await (lookup or addresses)(str(parts.hostname), uri.port)
+            options["sock"] = await _race(str(parts.hostname), found, prepare)
         try:
             return await _Connect(
                 url,
@@ -114,10 +122,20 @@ async def dial(
             raise
 
 
-async def _race(host: str, port: int, prepare: Callable[[socket.socket], None]) -> socket.socket:
-    """Return the first socket that connects to one of a host's addresses."""
+async def addresses(host: str, port: int) -> list[Info]:
+    """Return a host's addresses as the system finds them, as `getaddrinfo` has them.
+
+    Raises:
+        OSError: There is none.
+    """
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+
+
+async def _race(
+    host: str, found: Sequence[Info], prepare: Callable[[socket.socket], None]
+) -> socket.socket:
+    """Return the first socket that connects to one of a host's addresses."""
     tries = {asyncio.create_task(_open(info, prepare)) for info in dict.fromkeys(found)}
     won: socket.socket | None = None
     problem: OSError = TimeoutError(f"{host}: no address answered in {TCP_PATIENCE:.0f} s")
@@ -146,7 +164,7 @@ async def _abandon(tries: set[asyncio.Task[socket.socket]], won: socket.socket |
             result.close()
 
 
-async def _open(info: Sequence[Any], prepare: Callable[[socket.socket], None]) -> socket.socket:
+async def _open(info: Info, prepare: Callable[[socket.socket], None]) -> socket.socket:
     family, kind, protocol, _, address = info
     opened = socket.socket(family, kind, protocol)
     try:
