@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.system.portal_between import PortalBetween
 from tests.system.transfers import MIB, Loading, fetch
-from tests.system.two_machines import NAME, TwoMachines
+from tests.system.two_machines import NAME, Role, TwoMachines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,6 +81,42 @@ def test_a_portal_that_is_killed_and_comes_back_harms_no_transfer(portal: Portal
     assert loading.ended() == digest
     after = machines.call("client", "status")["peers"]
     assert [peer["gateway"] for peer in after] == [peer["gateway"] for peer in before]
+
+
+def test_without_a_gateway_the_client_says_so_and_a_new_one_serves(portal: PortalBetween) -> None:
+    machines = portal.machines
+    digest = machines.payload(MIB)
+    assert fetch(machines, FILE) == digest
+
+    machines.end("gateway")
+    assert machines.inside(machines.client, "curl", "-sS", "-m", "5", FILE).returncode != 0
+    (row,) = machines.call("client", "explain", target=NAME)
+    assert row["why"] == "no Gateway of main is online"
+    (resource,) = machines.call("client", "status")["resources"]
+    assert resource["refused"] == "no Gateway of main is online"
+
+    machines.begin("gateway")
+    assert fetch(machines, FILE, *PATIENTLY) == digest
+    (resource,) = machines.call("client", "status")["resources"]
+    assert resource["refused"] is None
+
+
+@pytest.mark.parametrize("role", ["client", "gateway"])
+def test_an_end_that_is_killed_and_begins_anew_is_introduced_again(
+    portal: PortalBetween, role: Role
+) -> None:
+    machines = portal.machines
+    digest = machines.payload(MIB)
+    assert fetch(machines, FILE) == digest
+    former = machines.call(role, "status")
+
+    machines.end(role, signal.SIGKILL)
+    machines.begin(role)
+
+    assert fetch(machines, FILE, *PATIENTLY) == digest
+    now = machines.call(role, "status")
+    assert now["public_key"] != former["public_key"]
+    assert now["addresses"] == former["addresses"]
 
 
 def test_the_portal_is_not_reached_through_the_tunnel_that_it_gives(portal: PortalBetween) -> None:

@@ -98,9 +98,10 @@ class _Client(IntroducedDaemon[ClientSettings], ClientDaemon):
     async def _use_interface(self, interface: Interface) -> None:
         former, self._interface = self._interface, interface
         self._use_servers()
+        if interface.upstream_doh != former.upstream_doh:
+            self._warn_of_doh()
         if interface.search_domain == former.search_domain or not self._sentinels.done():
             return
-        self._warn_of_doh()
         await asyncio.to_thread(
             self._dns.apply,
             tun=self._settings.tun,
@@ -130,8 +131,8 @@ class _Client(IntroducedDaemon[ClientSettings], ClientDaemon):
 
     def _host_changed(self, change: Change) -> None:
         super()._host_changed(change)
-        if "default-route" in change.kinds:
-            # The portal is not reached by the former way any more.
+        if change.kinds & {"links", "default-route"}:
+            # The former way to the portal may be gone, which heartbeats notice after 40 s.
             self._link.reconnect()
 
     def _resources(self) -> list[dict[str, Any]]:

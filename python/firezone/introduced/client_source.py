@@ -46,6 +46,7 @@ AWAY_PATIENCE: Final = 5.0
 @dataclass(slots=True)
 class _Request:
     gateways: tuple[str, ...]
+    is_asked: bool = False
     answer: asyncio.Future[str | None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -224,7 +225,7 @@ class PortalClientSource:
         return _carried(message)
 
     def _ask(self, resource: str, request: _Request) -> None:
-        self._asked[resource] = self._clock()
+        self._asked[resource], request.is_asked = self._clock(), True
         gateways = tuple(UUID(gateway) for gateway in request.gateways)
         wanted = RequestAuthorization(resource_id=UUID(resource), connected_gateway_ids=gateways)
         self._say(wanted)
@@ -235,8 +236,9 @@ class PortalClientSource:
         commands = [command for identity in sorted(gone) for command in self._remove(identity)]
         commands += [command for resource in resources for command in self._set(resource)]
         for resource, request in self._requests.items():
-            # What was asked before the connection was lost has no answer.
-            self._ask(resource, request)
+            if request.is_asked:
+                # The connection that it was asked on is gone; there will be no answer.
+                self._ask(resource, request)
         return commands
 
     def _set(self, given: ClientResource) -> list[dict[str, Any]]:

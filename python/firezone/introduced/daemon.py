@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import tomllib
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from firezone import keys
 from firezone.config import TABLES
 from firezone.endpoint_daemon import EndpointDaemon
 from firezone.errors import ConfigError, FirezoneError
+from firezone.notify import notify
 from firezone.settings import ClientSettings, GatewaySettings
 
 from .link import Link
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from firezone.standalone.identity import Addresses
 
 __all__ = ["IntroducedDaemon"]
+
+EXTENSION: Final = 60_000_000
+"""Microseconds: twice what the portal's first word may take, and the rest of the start."""
 
 SettingsT = TypeVar("SettingsT", bound=ClientSettings | GatewaySettings)
 
@@ -57,6 +61,8 @@ class IntroducedDaemon(EndpointDaemon[SettingsT]):
         settings = self._settings
         self._link = Link(self.role, settings, self._public_key, self._logs, _proxies(settings))
         self._link.begin()
+        # A unit's patience is for the start alone; the portal may take its own.
+        notify(f"EXTEND_TIMEOUT_USEC={EXTENSION}", "STATUS=asking the portal")
         stack.push_async_callback(self._link.close)
         first = asyncio.ensure_future(self._link.first(self._init_kind))
         ending = asyncio.ensure_future(self._lifecycle.until_end())
