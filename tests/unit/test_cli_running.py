@@ -88,6 +88,15 @@ def answers(**results: Any) -> dict[str, Any]:
             "held: 0 packets"]),
         ([NOTHING], ["app.site.example tcp/443 does not go into the tunnel: no resource covers it",
             "flows: 0", "held: 0 packets"]),
+        ([{**NOTHING, "why": "the portal took web away"}],
+            ["app.site.example tcp/443 does not go into the tunnel: no resource covers it",
+            "why: the portal took web away", "flows: 0", "held: 0 packets"]),
+        ([{**NOTHING, "verdict": "permitted", "why": "no Gateway of main is online"}],
+            ["app.site.example tcp/443 is permitted, but would not arrive now",
+            "why: no Gateway of main is online", "name: x",
+            "proxies: none yet: the first query does",
+            "ipv4: not announced yet: the first packet does",
+            "ipv6: not announced yet: the first packet does", "flows: 0", "held: 0 packets"]),
         ([AT_GATEWAY], ["app.site.example tcp/443 from laptop would pass", "resource: web",
             "name: app.site.example", "proxy: 100.96.0.1 -> 10.0.0.1 (active)",
             "ipv4: 10.0.0.1 (good, 1.5 s old, being looked up)", "ipv6: no address (unknown)",
@@ -175,6 +184,32 @@ def test_the_exit_code_is_that_of_ping(
         assert main(["ping", "a.example", "-c", "2", "--socket", str(path)]) == ended
 
     assert (tmp_path / "arguments").read_text() == "-n -c 2 1.2.3.4 "
+
+
+@pytest.mark.parametrize(
+    ("problem", "line"),
+    [
+        (None, "portal: portal.example:443, connected"),
+        ("no route", "portal: portal.example:443, not reached: no route"),
+    ],
+)
+def test_status_tells_what_the_portal_said(
+    problem: str | None, line: str, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    portal = {"address": "portal.example:443", "connected": problem is None, "problem": problem}
+    web = {"name": "web", "address": "web.example", "ports": ["tcp/443"], "refused": "no Gateway"}
+    gone = {"name": "lab", "address": "10.0.0.0/8", "reason": "no policy grants it any more"}
+    status = {"portal": portal, "resources": [web], "withdrawn": [gone], "peers": []}
+
+    with endpoint(path, answers(status=status)):
+        assert main(["client", "status", "--socket", str(path)]) == 0
+
+    assert capsys.readouterr().out.splitlines() == [
+        line,
+        "resource: web (web.example, tcp/443): no Gateway",
+        "taken away: lab (10.0.0.0/8): no policy grants it any more",
+        "no peers yet",
+    ]
 
 
 def test_debug_shows_peers_and_metrics(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

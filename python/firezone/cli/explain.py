@@ -51,6 +51,8 @@ def explain(*, target: str, port: int, protocol: str, path: Path | None, as_json
     for row in rows:
         sender = f"from {row.get('client_name', row['client'])} " if "client" in row else ""
         verdict = _VERDICTS[row["verdict"]]
+        if "why" in row and row["verdict"] == "permitted":
+            verdict = "is permitted, but would not arrive now"
         click.echo(visible(f"{target} {what} {sender}{verdict}"))
         if "why" in row:
             click.echo(visible(f"  {'why:':<10} {row['why']}"))

@@ -61,8 +61,9 @@ class Link:
         proxies: Sequence[Network] = (),
     ) -> None:
         self._log = logs.logger
-        secret = token.find(settings.token_file)
-        if settings.token is not None:
+        if settings.token is None:
+            secret = token.find(settings.token_file)
+        else:
             secret = token.parse(settings.token.get_secret_value(), "the setting token")
         logs.register_secret(secret.get_secret_value())
         self._portal = PortalAddress.parse(str(settings.api_url))
