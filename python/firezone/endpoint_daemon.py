@@ -51,6 +51,8 @@ class EndpointDaemon(ABC, Generic[SettingsT]):
     """
 
     role: ClassVar[Role]
+    _keeps_key: ClassVar[bool] = True
+    """Whether the key is that of the former process; without it, its sessions are of no use."""
     _journal: Journal
     _following: asyncio.Task[None]
     _host: LinuxHost
@@ -150,7 +152,7 @@ class EndpointDaemon(ABC, Generic[SettingsT]):
         came = await self._endpoint.begin()
         self._heir.confirm()
         peers = self._endpoint.inherited
-        for reason in (came, peers):
+        for reason in (came, peers if self._keeps_key else None):
             if isinstance(reason, str):
                 self._log.warning(
                     "a part of what was left is not used",

@@ -39,6 +39,7 @@ class IntroducedDaemon(EndpointDaemon[SettingsT]):
     Its key lives as long as this process, so that nobody can go on in its place.
     """
 
+    _keeps_key = False
     _init_kind: ClassVar[type[ClientInit | GatewayInit]]
     _interface: GatewayInterface
     _link: Link
