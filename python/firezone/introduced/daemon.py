@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tomllib
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from firezone import keys
@@ -78,9 +79,9 @@ class IntroducedDaemon(EndpointDaemon[SettingsT]):
         self._take_first(init)
         return True
 
+    @abstractmethod
     def _take_first(self, init: Message) -> None:
         """Take over the portal's first word; there is no core yet."""
-        raise NotImplementedError
 
     async def _leave(self) -> None:
         """Undo everything: no successor has this key."""
