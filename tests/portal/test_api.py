@@ -84,6 +84,14 @@ async def api(url: str) -> AsyncIterator[Api]:
         yield made
 
 
+async def test_what_no_database_takes_as_text_signs_nobody_in(api: Api) -> None:
+    for name in ("email", "account"):
+        form = {"email": "root@example.net", "password": "x", "account": "corp", name: "\0"}
+        answer = await api.client.post("/sign-in", data=form)
+
+        assert answer.status_code == 401, answer.text
+
+
 async def test_from_nothing_to_access_and_back(api: Api) -> None:
     site = await api.call("POST", "/sites", status=201, json={"name": "branch"})
     given = {

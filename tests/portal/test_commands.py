@@ -225,7 +225,10 @@ def test_a_backup_is_whole_while_the_database_is_written(
     writer.start()
     try:
         assert written.wait(30)
-        copies = [tmp_path / f"copy{number}.db" for number in range(3)]
+        # Restored from, too: a path is not a URI.
+        folder = tmp_path / "50% of? #1"
+        folder.mkdir()
+        copies = [folder / f"copy{number}.db" for number in range(3)]
         for copy in copies:
             assert run("backup", str(copy), "--json")["bytes"] > 0
             assert stat.S_IMODE(copy.stat().st_mode) == 0o600

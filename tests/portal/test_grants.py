@@ -123,6 +123,15 @@ async def test_a_session_whose_token_ended_is_granted_nothing(world: World) -> N
     assert await world.store.authorize(client, world.resource.id, (), ends) == Refused("not_found")
 
 
+async def test_a_name_does_not_hide_what_has_it_as_its_id(world: World) -> None:
+    async with world.change() as scope:
+        main = await network.find_site(scope, "main")
+        named = await network.create_site(scope, SiteInput(name=main.id))
+
+        assert (await network.find_site(scope, main.id)).id == main.id
+        assert (await network.find_site(scope, named.id)).id == named.id
+
+
 async def test_the_gateway_is_one_of_the_resources_site(world: World) -> None:
     client = await world.client()
     async with world.change() as scope:

@@ -35,7 +35,7 @@ def backup(database: Database, target: Path) -> int:
     require_private(source)
     _make(target)
     try:
-        with closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as connection:
+        with closing(_reader(source)) as connection:
             connection.execute("VACUUM INTO ?", (str(target),))
         with target.open("rb") as written:
             os.fsync(written.fileno())
@@ -96,11 +96,16 @@ def _make(path: Path) -> None:
         raise ConfigError(f"{path} cannot be made: {error.strerror}") from error
 
 
+def _reader(source: Path) -> sqlite3.Connection:
+    """Open a file that is there, whatever its path is made of."""
+    return sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)
+
+
 def _look_at(source: Path) -> None:
     """See that a file is a whole database of a portal."""
     hint = "name a file that `firezone portal backup` has written"
     try:
-        with closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as connection:
+        with closing(_reader(source)) as connection:
             state = connection.execute("PRAGMA integrity_check").fetchone()[0]
             there = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
     except sqlite3.Error as error:

@@ -75,10 +75,14 @@ class Subscription:
         return self._events()
 
     def put(self, event: Event) -> None:
-        """Take an event."""
+        """Take an event; one look is enough for changes of the view that wait side by side."""
         if len(self._waiting) >= LONGEST_QUEUE:
             self._waiting.clear()
             event = Missed()
+        before = self._waiting[-1] if self._waiting else None
+        if isinstance(event, ViewChanged) and isinstance(before, ViewChanged):
+            self._waiting.pop()
+            event = replace(event, reset=tuple(dict.fromkeys((*before.reset, *event.reset))))
         self._waiting.append(event)
         self._arrived.set()
 

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, event, insert, select, text, update
+from sqlalchemy import delete, event, insert, or_, select, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoAnswer
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from sqlalchemy import Delete, Insert, Select, Table, Update
+    from sqlalchemy import Column, Delete, Insert, Select, Table, Update
     from sqlalchemy.engine import URL, CursorResult, Row
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
     from sqlalchemy.sql import Executable
@@ -139,6 +139,20 @@ class Scope:
         row = await self.first(self.select(table).where(table.c.id == row_id))
         if row is None:
             raise NotFound(f"there is no {what} {row_id!r}", hint=f"firezone portal {what} list")
+        return row
+
+    async def named(self, table: Table, column: Column[str], wanted: str, what: str) -> Row[Any]:
+        """Return the row with an id, else that with a name; nobody's name hides an id.
+
+        Raises:
+            NotFound: The account has neither.
+        """
+        by_id = table.c.id == wanted
+        alike = self.select(table).where(or_(by_id, column == wanted))
+        row = await self.first(alike.order_by(by_id.desc()))
+        if row is None:
+            hint = f"firezone portal {what} list"
+            raise NotFound(f"there is no {what} {wanted[:255]!r}", hint=hint)
         return row
 
     def publish(self, *events: Event) -> None:

@@ -118,6 +118,7 @@ async def test_who_vanishes_is_gone(
     websocket = await bare(portal, world)
     await websocket.send(frame("phx_join", None))
     await websocket.recv()
+    await until_online(world)
 
     # From here on nobody is at the other end, and nothing says so.
     websocket.transport.pause_reading()  # type: ignore[attr-defined]
@@ -154,12 +155,21 @@ async def test_who_does_not_read_is_gone(
     assert other.closed is None
 
 
+async def until_online(world: World) -> None:
+    """Wait until a Client is online."""
+    await _until(world, online=True)
+
+
 async def until_offline(world: World) -> None:
     """Wait until no Client is online."""
+    await _until(world, online=False)
+
+
+async def _until(world: World, *, online: bool) -> None:
     async with asyncio.timeout(20):
         while True:
             async with world.change() as scope:
                 found = await devices.list_devices(scope, TokenKind.CLIENT)
-            if not any(one.online for one in found):
+            if any(one.online for one in found) == online:
                 return
             await asyncio.sleep(0.02)

@@ -131,4 +131,7 @@ def test_a_portal_says_when(value: str, expected: Any) -> None:
 
 @given(status=st.integers(100, 599), body=st.binary(), value=st.text())
 def test_no_answer_breaks_us(status: int, body: bytes, value: str) -> None:
-    classify(status, {"Retry-After": value, **PROBLEM}, body, NOW)
+    found = classify(status, {"Retry-After": value, **PROBLEM}, body, NOW)
+
+    assert found.is_final == (status == 401)
+    assert found.retry_after is None or 0 <= found.retry_after <= LONGEST_DELAY

@@ -281,10 +281,32 @@ def test_json_that_ends_too_early_is_a_broken_connection(text: str) -> None:
     assert [type(event) for event in channel.events()] == [Lost]
 
 
-@given(text=st.text() | st.binary())
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+FRAMES = st.fixed_dictionaries(
+    {
+        "topic": st.sampled_from(["client", "phoenix", "gateway"]) | ANYTHING,
+        "event": st.sampled_from(["phx_join", "phx_reply", "phx_error", "heartbeat", "init"])
+        | ANYTHING,
+        "payload": st.just({"status": "ok", "response": {}}) | ANYTHING,
+    },
+    optional={"ref": ANYTHING, "join_ref": ANYTHING},
+)
+
+
+@given(text=st.text() | st.binary() | FRAMES.map(json.dumps))
 def test_nothing_that_arrives_breaks_either_half(text: str | bytes) -> None:
-    for channel in (joined(), PortalChannel("client", now=0.0)):
+    component, portal = joined(), PortalChannel("client", now=0.0)
+    for channel in (component, portal):
         channel.receive(text, 1.0)
+
+    # Whatever it was, each says what it makes of it and goes on, or says that it is over.
+    assert all(event is not None for event in (*component.events(), *portal.events()))
+    for answered in portal.frames():
+        assert json.loads(answered)["event"] == "phx_reply"
 
 
 def test_nothing_happens_after_the_end() -> None:

@@ -135,7 +135,9 @@ async def sign_in(request: Request, email: str, password: str, slug: str) -> str
     if slug:
         query = query.where(accounts.c.slug == slug)
     async with store.database.connection() as connection:
-        found = (await connection.execute(query)).all() if email.isprintable() else []
+        # PostgreSQL refuses a NUL in what is looked up.
+        is_text = email.isprintable() and slug.isprintable()
+        found = (await connection.execute(query)).all() if is_text else []
     kept = found[0].password_hash if len(found) == 1 else None
     async with request.app.state.hashing:
         # Somebody who is not there takes as long as somebody who is.

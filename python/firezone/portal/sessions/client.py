@@ -10,15 +10,13 @@ from firezone.portal.events import (
     AuthorizationConfirmed,
     Candidates,
     ConfigChanged,
-    RelaysChanged,
     ViewChanged,
 )
 from firezone.portal.interface import Refused
 from firezone.signaling import messages as say
 
 from . import telling
-from .relay_list import RelayList
-from .session import ComponentSession
+from .device import DeviceSession
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +34,7 @@ AUTHORIZATION_PATIENCE: Final = 15.0
 """Seconds that a Gateway has to acknowledge an authorization."""
 
 
-class ClientSession(ComponentSession):
+class ClientSession(DeviceSession):
     """A Client at its socket.
 
     Args:
@@ -48,23 +46,12 @@ class ClientSession(ComponentSession):
     role: ClassVar = "client"
 
     def __init__(self, websocket: WebSocket, around: Surroundings, session: Session) -> None:
-        super().__init__(websocket, around, session.identity)
-        self._session = session
-        self._relays = RelayList()
+        super().__init__(websocket, around, session)
         self._seen: dict[str, say.ClientResource] = {}
         self._pending: dict[str, tuple[str, float]] = {}
         """Resource to the `ref` that a Gateway has to acknowledge, and until when."""
         self._granted: dict[str, str] = {}
         """Resource to the `ref` that the Client was told of."""
-
-    @property
-    def session_id(self) -> str:
-        """The session's id."""
-        return self._session.id
-
-    def topics(self) -> tuple[str, ...]:
-        """Return what the session listens to."""
-        return self._session.topics
 
     async def joined(self, relay: say.RelayJoin | None) -> None:
         """Register the session and send `init`."""
@@ -72,14 +59,10 @@ class ClientSession(ComponentSession):
         await self.store.join(self._session, self.around.now())
         await self._init()
 
-    async def left(self) -> None:
-        """Tell the store that the Client is gone."""
-        await self.store.leave(self._session, self.around.now())
-
     def next_due(self) -> float:
         """Return when something is due."""
         waiting = (until for _, until in self._pending.values())
-        return min([self._relays.due, *waiting])
+        return min([super().next_due(), *waiting])
 
     async def time_passed(self, now: float) -> None:
         """Give up Gateways that do not answer, and look at the Relays."""
@@ -87,14 +70,10 @@ class ClientSession(ComponentSession):
             if now >= until:
                 del self._pending[resource]
                 self._fail(resource, "offline")
-        if now >= self._relays.due:
-            found = await self.store.relays(self._session, self.around.now())
-            if (presence := self._relays.difference(found)) is not None:
-                self.say(presence)
+        await super().time_passed(now)
 
     async def heard(self, message: say.Message, ref: Any) -> None:
         """Do what the Client asks for."""
-        del ref
         match message:
             case say.RequestAuthorization():
                 await self._request(message)
@@ -104,12 +83,6 @@ class ClientSession(ComponentSession):
             case say.LegacyIceCandidates() | say.LegacyInvalidatedIceCandidates():
                 gone = isinstance(message, say.LegacyInvalidatedIceCandidates)
                 await self._carry(message.gateway_ids, message.candidates, gone=gone)
-            case say.NoRelays():
-                found = await self.store.relays(self._session, self.around.now())
-                connected = self._relays.given(found)
-                self.say(say.RelaysPresence(disconnected_ids=(), connected=connected))
-            case say.SetSnownetCapabilities(iceless=iceless):
-                await self.store.set_iceless(self._session, iceless=iceless)
             case say.ResolveDevicePoolDomain(resource_id=resource, domain=domain):
                 self.say(
                     say.DevicePoolDomainResolutionFailed(
@@ -117,8 +90,8 @@ class ClientSession(ComponentSession):
                     )
                 )
             case _:
-                # Of Clients that reach Clients, which this portal has not.
-                return
+                # What is of Clients that reach Clients, which this portal has not, does nothing.
+                await super().heard(message, ref)
 
     async def told(self, event: Event) -> None:
         """Do what follows from an event."""
@@ -135,10 +108,8 @@ class ClientSession(ComponentSession):
             case Candidates(sender=sender, candidates=candidates, invalidated=gone):
                 kind = say.InvalidateIceCandidatesOfGateway if gone else say.IceCandidatesOfGateway
                 self.say(kind(gateway_id=UUID(sender), candidates=candidates))
-            case RelaysChanged():
-                self._relays.changed(time.monotonic())
             case _:
-                return
+                await super().told(event)
 
     async def missed(self) -> None:
         """Let the Client drop what it lost access to: `init` alone does not tell it that."""
@@ -154,7 +125,7 @@ class ClientSession(ComponentSession):
             say.ClientInit(
                 interface=telling.interface(self._session.device, account),
                 resources=tuple(self._seen.values()),
-                relays=self._relays.given(await self.store.relays(self._session, now)),
+                relays=await self._given_relays(),
                 flow_logs=telling.flow_logs(self.around.origin),
             )
         )
@@ -212,11 +183,3 @@ class ClientSession(ComponentSession):
                 resource_id=UUID(resource), reason=reason, violated_properties=violated
             )
         )
-
-    async def _carry(
-        self, peers: Iterable[UUID], candidates: tuple[str, ...], *, gone: bool
-    ) -> None:
-        for peer in map(str, peers):
-            if await self.store.may_signal(self._session, peer, self.around.now()):
-                own = self._session.device.id
-                await self.store.bus.publish(Candidates(peer, own, candidates, gone))

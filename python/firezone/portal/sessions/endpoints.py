@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from firezone.portal.interface import Identity
 
+    from .device import DeviceSession
     from .session import ComponentSession
 
 __all__ = ["add_sessions"]
@@ -39,10 +40,12 @@ def add_sessions(app: Starlette) -> None:
         app: Its state has `store`, `clock` and `log` once it serves.
     """
     app.state.relay_sessions = {}
+    client = _device(ClientSession, needs_version=True)
+    gateway = _device(GatewaySession, needs_version=False)
     app.router.routes.extend(
         [
-            WebSocketRoute("/client/v2/websocket", _endpoint(TokenKind.CLIENT, _client)),
-            WebSocketRoute("/gateway/v2/websocket", _endpoint(TokenKind.GATEWAY, _gateway)),
+            WebSocketRoute("/client/v2/websocket", _endpoint(TokenKind.CLIENT, client)),
+            WebSocketRoute("/gateway/v2/websocket", _endpoint(TokenKind.GATEWAY, gateway)),
             WebSocketRoute("/relay/websocket", _endpoint(TokenKind.RELAY, _relay)),
         ]
     )
@@ -79,24 +82,18 @@ def _endpoint(
     return serve
 
 
-async def _client(
-    websocket: WebSocket, around: Surroundings, identity: Identity
-) -> ComponentSession:
-    hello = hello_of(
-        websocket.headers, websocket.query_params, _peer(websocket), needs_version=True
-    )
-    session = await around.store.connect(identity, hello, around.now())
-    return ClientSession(websocket, around, session)
+def _device(
+    kind: type[DeviceSession], *, needs_version: bool
+) -> Callable[[WebSocket, Surroundings, Identity], Awaitable[ComponentSession]]:
+    async def begin(
+        websocket: WebSocket, around: Surroundings, identity: Identity
+    ) -> ComponentSession:
+        headers, query = websocket.headers, websocket.query_params
+        hello = hello_of(headers, query, _peer(websocket), needs_version=needs_version)
+        session = await around.store.connect(identity, hello, around.now())
+        return kind(websocket, around, session)
 
-
-async def _gateway(
-    websocket: WebSocket, around: Surroundings, identity: Identity
-) -> ComponentSession:
-    hello = hello_of(
-        websocket.headers, websocket.query_params, _peer(websocket), needs_version=False
-    )
-    session = await around.store.connect(identity, hello, around.now())
-    return GatewaySession(websocket, around, session)
+    return begin
 
 
 async def _relay(

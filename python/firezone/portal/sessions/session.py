@@ -3,11 +3,13 @@
 One task for each session. It waits for a frame, an event or a time, whichever comes first, and is
 done with one before it takes the next.
 """
+# ruff: noqa: B027 - what a kind of session does not override does nothing
 
 from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -71,7 +73,7 @@ class Surroundings:
         return int(self.clock())
 
 
-class ComponentSession:
+class ComponentSession(ABC):
     """One component at its socket.
 
     Args:
@@ -89,13 +91,13 @@ class ComponentSession:
         self.channel = PortalChannel(self.role, now=time.monotonic())
         self._websocket = websocket
 
+    @abstractmethod
     def topics(self) -> tuple[str, ...]:
         """Return what the session listens to."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def joined(self, relay: RelayJoin | None) -> None:
         """Register the session and tell the component all that it has to know."""
-        raise NotImplementedError
 
     async def heard(self, message: Message, ref: Any) -> None:
         """Do what the component asks for."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import or_
-
-from firezone.portal.database import Conflict, NotFound
+from firezone.portal.database import Conflict
 from firezone.portal.events import ResourceUpdated
 from firezone.portal.inputs import canonical_address, filter_of
 from firezone.portal.revocation import ResourceMoved
@@ -52,11 +50,7 @@ async def find_site(scope: Scope, wanted: str) -> Site:
     Raises:
         NotFound: There is none.
     """
-    alike = or_(sites.c.id == wanted, sites.c.name == wanted)
-    row = await scope.first(scope.select(sites).where(alike))
-    if row is None:
-        raise NotFound(f"there is no site {wanted[:255]!r}", hint="firezone portal site list")
-    return site_of(row)
+    return site_of(await scope.named(sites, sites.c.name, wanted, "site"))
 
 
 async def create_site(scope: Scope, given: SiteInput) -> Site:
@@ -113,12 +107,8 @@ async def find_resource(scope: Scope, wanted: str) -> Resource:
     Raises:
         NotFound: There is none.
     """
-    alike = or_(resources.c.id == wanted, resources.c.name == wanted)
-    row = await scope.first(scope.select(resources).where(alike))
-    if row is None:
-        hint = "firezone portal resource list"
-        raise NotFound(f"there is no resource {wanted[:255]!r}", hint=hint)
-    return await _with_site(scope, row)
+    found = await scope.named(resources, resources.c.name, wanted, "resource")
+    return await _with_site(scope, found)
 
 
 async def _with_site(scope: Scope, row: Row[Any]) -> Resource:

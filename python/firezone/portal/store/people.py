@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from firezone.portal.credentials import hash_password
 from firezone.portal.database import Conflict, NotFound
@@ -55,11 +55,7 @@ async def find_user(scope: Scope, wanted: str) -> User:
     Raises:
         NotFound: There is none.
     """
-    alike = or_(users.c.id == wanted, users.c.email == wanted.lower())
-    row = await scope.first(scope.select(users).where(alike))
-    if row is None:
-        raise NotFound(f"there is no user {wanted[:255]!r}", hint="firezone portal user list")
-    return user_of(row)
+    return user_of(await scope.named(users, users.c.email, wanted.lower(), "user"))
 
 
 async def create_user(scope: Scope, given: UserInput) -> User:
@@ -171,11 +167,7 @@ async def find_group(scope: Scope, wanted: str) -> Group:
     Raises:
         NotFound: There is none.
     """
-    alike = or_(groups.c.id == wanted, groups.c.name == wanted)
-    row = await scope.first(scope.select(groups).where(alike))
-    if row is None:
-        raise NotFound(f"there is no group {wanted[:255]!r}", hint="firezone portal group list")
-    return group_of(row)
+    return group_of(await scope.named(groups, groups.c.name, wanted, "group"))
 
 
 async def create_group(scope: Scope, given: GroupInput, *, is_everyone: bool = False) -> Group:
